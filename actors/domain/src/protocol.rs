@@ -1,0 +1,1 @@
+//! SM's wire format: bytes to events, and the bodies of answers.
