@@ -1,7 +1,7 @@
 //! What an order is and what an event does to it: the pure heart of orderhook.
 //!
 //! # Objective
-//! Read what SM sends ([`protocol`]), and decide what it means (`apply`).
+//! Read what SM sends ([`protocol`]), and decide what it means ([`apply`](apply::apply)).
 //! Everything here is a plain function of its arguments: no clock, no I/O, no async, no globals.
 //! Time is an argument, the order number is given by the database, and whether an earlier answer
 //! reached SM is told to `apply` as a fact.
@@ -18,8 +18,12 @@
 //! Section numbers ("protocol section 5") refer to the SM order protocol, summarised in
 //! `ARCHITECTURE.md`.
 
+pub mod apply;
+pub mod diff;
 pub mod event;
 pub mod ids;
 pub mod money;
+pub mod notice;
+pub mod order;
 pub mod protocol;
 pub mod quantity;
