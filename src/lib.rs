@@ -1,1 +1,1 @@
-
+//! orderhook: see the README.

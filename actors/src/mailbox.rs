@@ -1,0 +1,423 @@
+//! Mailboxes that really refuse, and that can be watched.
+//!
+//! actix gives neither: its capacity is per sender, so that a cloned address bypasses it, and it
+//! shows no depth. Here a gate stands before each mailbox. Entering takes a slot, which travels
+//! inside the message and is given back when it is dropped, whether the message was handled,
+//! skipped or died with its actor. The depth that is shown is therefore the depth that is enforced.
+//!
+//! This is the only file that touches `Addr`. Messages go out by `try_send` to a mailbox without a
+//! limit of its own; a reply travels by a channel inside the command, so that a caller who goes
+//! away never erases work that was admitted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::dev::{MessageResponse, ToEnvelope};
+use actix::{Actor, Addr, Handler, Message};
+use serde::Serialize;
+use tracing::Span;
+
+/// A message that a mailbox carries. Its names are a closed list: they are metric labels.
+pub trait Command: Send + 'static {
+    /// The names of all messages of this type.
+    const MESSAGES: &'static [&'static str];
+
+    /// Which of [`Command::MESSAGES`] this one is.
+    fn message(&self) -> usize;
+}
+
+/// Why a command was not taken, with the command itself.
+#[derive(Debug)]
+pub enum Refused<C> {
+    /// The bound is met.
+    Full(C),
+    /// The actor has stopped or is about to.
+    Closed(C),
+}
+
+/// What operations see of all mailboxes of one actor kind.
+#[derive(Debug)]
+pub struct MailboxStats {
+    actor: &'static str,
+    /// Commands that wait or are being handled, over all mailboxes of the kind.
+    depth: AtomicUsize,
+    /// The highest that `depth` has been.
+    high_water: AtomicUsize,
+    /// The highest depth of one single mailbox.
+    deepest: AtomicUsize,
+    refused: AtomicU64,
+    messages: Vec<MessageStats>,
+    refused_counter: metrics::Counter,
+}
+
+struct MessageStats {
+    name: &'static str,
+    wait: Timing,
+    handle: Timing,
+}
+
+impl std::fmt::Debug for MessageStats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MessageStats")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A duration that was measured many times: a Prometheus histogram, and three figures for the JSON.
+struct Timing {
+    count: AtomicU64,
+    total_micros: AtomicU64,
+    max_micros: AtomicU64,
+    histogram: metrics::Histogram,
+}
+
+impl Timing {
+    fn new(histogram: metrics::Histogram) -> Self {
+        Self {
+            count: AtomicU64::new(0),
+            total_micros: AtomicU64::new(0),
+            max_micros: AtomicU64::new(0),
+            histogram,
+        }
+    }
+
+    fn record(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.total_micros.fetch_add(micros, Ordering::Relaxed);
+        self.max_micros.fetch_max(micros, Ordering::Relaxed);
+        self.histogram.record(duration);
+    }
+
+    fn shown(&self) -> TimingShown {
+        let count = self.count.load(Ordering::Relaxed);
+        let total_micros = self.total_micros.load(Ordering::Relaxed);
+        TimingShown {
+            count,
+            mean_micros: total_micros.checked_div(count).unwrap_or(0),
+            max_micros: self.max_micros.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// `GET /api/mailboxes`: one actor kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MailboxShown {
+    /// `order`, `persistence`, `answers` or `notifier`.
+    pub actor: &'static str,
+    /// Commands that wait or are being handled now.
+    pub depth: usize,
+    /// The highest that `depth` has been since the start.
+    pub high_water: usize,
+    /// The highest depth of one single mailbox since the start.
+    pub deepest: usize,
+    /// Commands that were refused because a bound was met.
+    pub refused: u64,
+    /// By message type.
+    pub messages: Vec<MessageShown>,
+}
+
+/// `GET /api/mailboxes`: one message type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MessageShown {
+    /// The name of the message.
+    pub message: &'static str,
+    /// From sending to the start of the work.
+    pub wait: TimingShown,
+    /// From the start of the work to its end.
+    pub handle: TimingShown,
+}
+
+/// A duration that was measured many times since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TimingShown {
+    /// How often.
+    pub count: u64,
+    /// The mean, in microseconds.
+    pub mean_micros: u64,
+    /// The longest, in microseconds.
+    pub max_micros: u64,
+}
+
+impl MailboxStats {
+    /// The statistics of an actor kind that receives commands of the type `C`.
+    #[must_use]
+    pub fn new<C: Command>(actor: &'static str) -> Arc<Self> {
+        let timing = |family: &'static str, message: &'static str| {
+            Timing::new(metrics::histogram!(family, "actor" => actor, "message" => message))
+        };
+        Arc::new(Self {
+            actor,
+            depth: AtomicUsize::new(0),
+            high_water: AtomicUsize::new(0),
+            deepest: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            messages: C::MESSAGES
+                .iter()
+                .map(|name| MessageStats {
+                    name,
+                    wait: timing(crate::metrics::MAILBOX_WAIT_SECONDS, name),
+                    handle: timing(crate::metrics::MAILBOX_HANDLE_SECONDS, name),
+                })
+                .collect(),
+            refused_counter: metrics::counter!(crate::metrics::MAILBOX_REFUSED_TOTAL, "actor" => actor),
+        })
+    }
+
+    /// The actor kind.
+    #[must_use]
+    pub const fn actor(&self) -> &'static str {
+        self.actor
+    }
+
+    /// Commands that wait or are being handled now.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// What operations see.
+    #[must_use]
+    pub fn shown(&self) -> MailboxShown {
+        MailboxShown {
+            actor: self.actor,
+            depth: self.depth(),
+            high_water: self.high_water.load(Ordering::Relaxed),
+            deepest: self.deepest.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            messages: self
+                .messages
+                .iter()
+                .map(|message| MessageShown {
+                    message: message.name,
+                    wait: message.wait.shown(),
+                    handle: message.handle.shown(),
+                })
+                .collect(),
+        }
+    }
+
+    fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.refused_counter.increment(1);
+    }
+}
+
+/// The bound of one mailbox.
+#[derive(Debug)]
+pub struct Gate {
+    /// Slots that are taken, or [`CLOSED`].
+    taken: AtomicUsize,
+    capacity: usize,
+    stats: Arc<MailboxStats>,
+}
+
+/// A gate with this many slots taken lets nobody in, ever again.
+const CLOSED: usize = usize::MAX;
+
+enum NoEntry {
+    Full,
+    Closed,
+}
+
+impl Gate {
+    fn new(capacity: usize, stats: Arc<MailboxStats>) -> Arc<Self> {
+        Arc::new(Self {
+            taken: AtomicUsize::new(0),
+            capacity,
+            stats,
+        })
+    }
+
+    fn enter(self: &Arc<Self>) -> Result<Slot, NoEntry> {
+        let entered = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+            (taken != CLOSED && taken < self.capacity).then(|| taken + 1)
+        });
+        match entered {
+            Ok(before) => {
+                let depth = self.stats.depth.fetch_add(1, Ordering::Relaxed) + 1;
+                self.stats.high_water.fetch_max(depth, Ordering::Relaxed);
+                self.stats.deepest.fetch_max(before + 1, Ordering::Relaxed);
+                Ok(Slot(Arc::clone(self)))
+            }
+            Err(CLOSED) => Err(NoEntry::Closed),
+            Err(_) => {
+                self.stats.refuse();
+                Err(NoEntry::Full)
+            }
+        }
+    }
+
+    /// Commands that wait or are being handled now; 0 when closed.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        match self.taken.load(Ordering::Acquire) {
+            CLOSED => 0,
+            taken => taken,
+        }
+    }
+
+    /// Closes the gate for good if nothing is inside. After `true` no command can get in, so that
+    /// the actor behind may be dropped without losing one.
+    #[must_use]
+    pub fn close_if_empty(&self) -> bool {
+        self.taken
+            .compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+}
+
+/// A taken place in a mailbox; given back on drop.
+#[derive(Debug)]
+struct Slot(Arc<Gate>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // A closed gate had nothing inside, so a slot that is dropped always counts.
+        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+        self.0.stats.depth.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A command on its way, with what is needed to measure it.
+#[derive(Debug)]
+pub struct Envelope<C> {
+    command: C,
+    waiting: Waiting,
+    span: Span,
+}
+
+impl<C: Command> Message for Envelope<C> {
+    type Result = ();
+}
+
+impl<C> Envelope<C> {
+    /// Takes the command out. The place in the mailbox stays taken while [`Waiting`] or the
+    /// [`Working`] made of it lives. The span is that of the sender: spans do not cross a mailbox
+    /// by themselves.
+    #[must_use]
+    pub fn open(self) -> (C, Waiting, Span) {
+        (self.command, self.waiting, self.span)
+    }
+}
+
+/// A command that waits: in the mailbox, or in a queue of its actor.
+#[derive(Debug)]
+pub struct Waiting {
+    slot: Slot,
+    message: usize,
+    since: Instant,
+}
+
+impl Waiting {
+    /// The work begins: the time of waiting is recorded.
+    #[must_use]
+    pub fn begin(self) -> Working {
+        let now = Instant::now();
+        self.slot.0.stats.messages[self.message].wait.record(now - self.since);
+        Working {
+            slot: self.slot,
+            message: self.message,
+            since: now,
+        }
+    }
+}
+
+/// A command that is being handled; when it is dropped the time is recorded and the place is free.
+#[derive(Debug)]
+pub struct Working {
+    slot: Slot,
+    message: usize,
+    since: Instant,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.slot.0.stats.messages[self.message]
+            .handle
+            .record(self.since.elapsed());
+    }
+}
+
+/// How others reach an actor.
+#[derive(Debug)]
+pub struct Handle<A: Actor> {
+    addr: Addr<A>,
+    gate: Arc<Gate>,
+}
+
+impl<A: Actor> Clone for Handle<A> {
+    fn clone(&self) -> Self {
+        Self {
+            addr: self.addr.clone(),
+            gate: Arc::clone(&self.gate),
+        }
+    }
+}
+
+impl<A: Actor<Context = actix::Context<A>>> Handle<A> {
+    /// Starts an actor on the given arbiter behind a mailbox that holds `capacity` commands. It ends
+    /// when its last handle is dropped.
+    pub fn start(
+        arbiter: &actix_rt::ArbiterHandle,
+        capacity: usize,
+        stats: &Arc<MailboxStats>,
+        make: impl FnOnce(&mut actix::Context<A>) -> A + Send + 'static,
+    ) -> Self {
+        let addr = A::start_in_arbiter(arbiter, |context| {
+            // 0 means without limit: the gate is the only bound.
+            context.set_mailbox_capacity(0);
+            make(context)
+        });
+        Self {
+            addr,
+            gate: Gate::new(capacity, Arc::clone(stats)),
+        }
+    }
+
+    /// Sends a command, or says at once why it was not taken.
+    ///
+    /// # Errors
+    /// [`Refused`] with the command.
+    pub fn send<C: Command>(&self, command: C) -> Result<(), Refused<C>>
+    where
+        A: Handler<Envelope<C>>,
+        A::Context: ToEnvelope<A, Envelope<C>>,
+        (): MessageResponse<A, Envelope<C>>,
+    {
+        let slot = match self.gate.enter() {
+            Ok(slot) => slot,
+            Err(NoEntry::Full) => return Err(Refused::Full(command)),
+            Err(NoEntry::Closed) => return Err(Refused::Closed(command)),
+        };
+        let message = command.message();
+        let waiting = Waiting {
+            slot,
+            message,
+            since: Instant::now(),
+        };
+        let envelope = Envelope {
+            command,
+            waiting,
+            span: Span::current(),
+        };
+        self.addr.try_send(envelope).map_err(|error| match error {
+            actix::prelude::SendError::Full(envelope) => Refused::Full(envelope.command),
+            actix::prelude::SendError::Closed(envelope) => Refused::Closed(envelope.command),
+        })
+    }
+
+    /// The bound before the mailbox.
+    #[must_use]
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Whether both lead to the same actor.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.gate, &other.gate)
+    }
+}

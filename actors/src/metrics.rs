@@ -1,0 +1,31 @@
+//! The names of the metric families that the actors fill (design contract 4.5). Units are in the
+//! names; labels are closed lists: actor kind, message type, outcome.
+
+/// Commands that wait or are being handled, by actor kind. Gauge.
+pub const MAILBOX_DEPTH: &str = "orderhook_mailbox_depth";
+/// From sending a command to the start of its work, by actor kind and message type. Histogram.
+pub const MAILBOX_WAIT_SECONDS: &str = "orderhook_mailbox_wait_seconds";
+/// From the start of the work to its end, by actor kind and message type. Histogram.
+pub const MAILBOX_HANDLE_SECONDS: &str = "orderhook_mailbox_handle_seconds";
+/// Commands refused because a mailbox was full, by actor kind. Counter.
+pub const MAILBOX_REFUSED_TOTAL: &str = "orderhook_mailbox_refused_total";
+/// Order actors alive. Gauge.
+pub const ORDERS_ACTIVE: &str = "orderhook_orders_active";
+/// Order actors that were started, retired, or lost to a panic, by `event`. Counter.
+pub const ORDER_ACTORS_TOTAL: &str = "orderhook_order_actors_total";
+/// Time of one group commit. Histogram.
+pub const COMMIT_SECONDS: &str = "orderhook_commit_seconds";
+/// Events in one group commit. Histogram.
+pub const COMMIT_ROWS: &str = "orderhook_commit_rows";
+/// Events that lost their version to another node and were judged again. Counter.
+pub const VERSION_CONFLICTS_TOTAL: &str = "orderhook_version_conflicts_total";
+/// Events that the database cannot store and that were separated from their batch. Counter.
+pub const COMMITS_UNSTORABLE_TOTAL: &str = "orderhook_commits_unstorable_total";
+/// Contradictions found, by `conflict`. Counter.
+pub const CONFLICTS_TOTAL: &str = "orderhook_conflicts_total";
+/// Changes that brought back an earlier composition. Counter.
+pub const COMPOSITIONS_RESTORED_TOTAL: &str = "orderhook_compositions_restored_total";
+/// Records of answers that were given up because the database was away too long. Counter.
+pub const ANSWER_RECORDS_LOST_TOTAL: &str = "orderhook_answer_records_lost_total";
+/// Notices told to staff, by kind and outcome. Counter.
+pub const NOTICES_TOTAL: &str = "orderhook_notices_total";

@@ -1,0 +1,59 @@
+//! The messenger port: texts for staff, and their delivery.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use orderhook_domain::notice::NoticeKind;
+
+use crate::ports::WaitingNotice;
+
+/// Renders and delivers messages to staff.
+pub trait Messenger: Send + Sync + 'static {
+    /// Renders these notices, all for one chat and in order, into as few messages as hold them.
+    /// Each message says which of the notices it tells. Never empty unless `notices` is.
+    fn render(&self, notices: &[WaitingNotice]) -> Vec<Rendered>;
+
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// [`SendError`] by the reaction it needs.
+    fn send(&self, chat_id: i64, message: Rendered) -> BoxFuture<'static, Result<i64, SendError>>;
+}
+
+/// One message ready to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The rows that it tells completely or begins to tell.
+    pub notice_ids: Vec<i64>,
+    /// What they are about, for the metrics.
+    pub kinds: Vec<NoticeKind>,
+    /// In Telegram's HTML mode, at most 4096 UTF-16 units after entities are parsed.
+    pub html: String,
+    /// The same facts without markup, for when Telegram cannot parse the HTML.
+    pub plain: String,
+    /// The message to reply to.
+    pub reply_to: Option<i64>,
+}
+
+/// Why a message was not sent, by the reaction it needs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// 429: this chat must wait exactly so long.
+    #[error("Telegram asks this chat to wait {0:?}")]
+    RetryAfter(Duration),
+    /// Blocked, kicked, not found, no rights: disable the chat.
+    #[error("the chat takes no messages: {0}")]
+    ChatGone(String),
+    /// The group became a supergroup.
+    #[error("the chat moved to {0}")]
+    ChatMoved(i64),
+    /// The token is not valid: nothing can be sent to anybody.
+    #[error("Telegram does not accept the bot's token")]
+    InvalidToken,
+    /// Telegram has very likely taken it, but its answer could not be read: do not repeat it.
+    #[error("Telegram's answer could not be read: {0}")]
+    ProbablySent(String),
+    /// A network error, a time limit, a 5xx: try again after a pause.
+    #[error("Telegram did not take the message: {0}")]
+    Temporary(String),
+}
