@@ -1,1 +1,3 @@
 //! orderhook: see the README.
+
+pub mod db;

@@ -18,7 +18,7 @@ CREATE INDEX chats_by_chat ON chats (chat_id);
 -- One row per notice and chat; chat_id is null while no chat is subscribed.
 CREATE TABLE notices (
     notice_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    delivery_id uuid        NOT NULL REFERENCES order_events,
+    delivery_id uuid        NOT NULL,
     order_id    text COLLATE "C" NOT NULL,
     store_id    text        NOT NULL,
     role        text        NOT NULL CHECK (role IN ('pickers', 'store')),

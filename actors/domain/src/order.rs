@@ -152,8 +152,8 @@ pub struct Document {
     /// SM's second identifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_uuid: Option<String>,
-    /// Who ordered. Personal data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Who ordered. Personal data. Stored in a column of its own, not with the rest.
+    #[serde(skip)]
     pub customer: Option<KeptObject>,
     /// Where to. Personal data.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,217 @@
+//! PostgreSQL: connections, and the adapters that the actors use through their ports.
+//!
+//! All connections are driven by the runtime given in [`Database::open`]: a connection driven by an
+//! HTTP worker or an arbiter would stall with it. Every call of an adapter runs as an own task there,
+//! so that a caller who goes away never cancels a statement that was sent.
+
+mod batch;
+pub mod migrate;
+pub mod order_store;
+
+use std::future::Future;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use futures_util::future::BoxFuture;
+use orderhook_actors::ports::StoreError;
+use rustls::{ClientConfig, RootCertStore};
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::error::SqlState;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How to reach PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// A URL or key-value string; several hosts are tried in turn until one is writable.
+    pub url: SecretString,
+    /// Shown in `pg_stat_activity`.
+    pub node: String,
+    /// The most pooled connections.
+    pub pool_size: usize,
+}
+
+/// Why a database cannot be used at all: a fault of the settings, not of the moment.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseSettingsError {
+    /// The URL cannot be parsed. Its text is not repeated: it may hold a password.
+    #[error("DATABASE_URL is no PostgreSQL connection string: {0}")]
+    Url(#[source] tokio_postgres::Error),
+    /// The pool cannot be built.
+    #[error("the connection pool cannot be built: {0}")]
+    Pool(#[source] deadpool_postgres::BuildError),
+}
+
+/// A pool of connections to the writable server.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+    config: tokio_postgres::Config,
+    tls: MakeRustlsConnect,
+    io: tokio::runtime::Handle,
+}
+
+/// A connection that is not there at once is refused by another node sooner than by waiting.
+const WAIT_FOR_CONNECTION: Duration = Duration::from_millis(500);
+/// Time for TCP, TLS and authentication together.
+const CONNECT: Duration = Duration::from_secs(1);
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database")
+            .field("pool", &self.pool.status())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Prepares the pool; the first connection is made when it is needed.
+    ///
+    /// # Errors
+    /// [`DatabaseSettingsError`].
+    pub fn open(settings: &DatabaseSettings, io: tokio::runtime::Handle) -> Result<Self, DatabaseSettingsError> {
+        let mut config: tokio_postgres::Config = settings
+            .url
+            .expose_secret()
+            .parse()
+            .map_err(DatabaseSettingsError::Url)?;
+        config
+            .application_name(format!("orderhook {}", settings.node))
+            .connect_timeout(CONNECT)
+            .keepalives_idle(Duration::from_secs(10))
+            .tcp_user_timeout(Duration::from_secs(3))
+            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        // A lock is waited for shortly: whoever holds it is a batch of another node. The limit of a
+        // statement ends before its commit begins, so that it can never cancel a COMMIT.
+        let limits = "-c lock_timeout=500 -c statement_timeout=5000 -c idle_in_transaction_session_timeout=5000";
+        // The statements are few, prepared once and look rows up by key: one plan fits every call,
+        // and a plan made while a table was still empty must not scan it when it has grown.
+        let plans = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off";
+        let given = config.get_options().unwrap_or_default();
+        let options = format!("{limits} {plans} {given}");
+        config.options(options);
+
+        let tls = tls();
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let manager = Manager::from_config(config.clone(), tls.clone(), recycling);
+        let pool = Pool::builder(manager)
+            .max_size(settings.pool_size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(WAIT_FOR_CONNECTION))
+            .create_timeout(Some(CONNECT))
+            .recycle_timeout(Some(WAIT_FOR_CONNECTION))
+            .build()
+            .map_err(DatabaseSettingsError::Pool)?;
+        Ok(Self { pool, config, tls, io })
+    }
+
+    /// A pooled connection. Call it from a task of [`Database::run`] only.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn connection(&self) -> Result<Object, StoreError> {
+        self.pool.get().await.map_err(|error| pool_error(&error))
+    }
+
+    /// A connection of its own, for what a pool must not hold: session locks and migrations.
+    /// It ends when the client is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn dedicated_connection(&self) -> Result<tokio_postgres::Client, StoreError> {
+        let connecting = tokio::time::timeout(CONNECT, self.config.connect(self.tls.clone()));
+        let (client, connection) = connecting
+            .await
+            .map_err(|_| StoreError::Unavailable("connecting takes too long".to_owned()))?
+            .map_err(|error| store_error(&error))?;
+        self.io.spawn(connection);
+        Ok(client)
+    }
+
+    /// Runs database work as an own task, to its end, whatever becomes of the returned future.
+    pub fn run<T, F, Work>(&self, work: F) -> BoxFuture<'static, Result<T, StoreError>>
+    where
+        F: FnOnce(Self) -> Work,
+        Work: Future<Output = Result<T, StoreError>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let task = self.io.spawn(work(self.clone()));
+        Box::pin(async move {
+            // A task ends without a result only by a panic or the end of the runtime; in both cases
+            // nothing is known of what the database did.
+            task.await
+                .unwrap_or_else(|error| Err(StoreError::Transient(error.to_string())))
+        })
+    }
+
+    /// The pool's size, its connections and those who wait for one.
+    #[must_use]
+    pub fn pool_status(&self) -> deadpool_postgres::Status {
+        self.pool.status()
+    }
+
+    /// The runtime that drives the connections.
+    #[must_use]
+    pub const fn io(&self) -> &tokio::runtime::Handle {
+        &self.io
+    }
+}
+
+/// rustls with the system's trusted certificates. Whether it is used is said by `sslmode`; set
+/// `sslmode=require` wherever the network is not your own.
+fn tls() -> MakeRustlsConnect {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    MakeRustlsConnect::new(
+        ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth(),
+    )
+}
+
+fn pool_error(error: &PoolError) -> StoreError {
+    match error {
+        PoolError::Backend(error) => match store_error(error) {
+            StoreError::Transient(cause) => StoreError::Unavailable(cause),
+            other => other,
+        },
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+/// What a failed statement asks for.
+pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
+    let text = with_causes(error);
+    let Some(state) = error.code() else {
+        // No answer of the server: the connection is gone, or was never there.
+        return StoreError::Transient(text);
+    };
+    let class = &state.code()[..2];
+    if class == "22" || class == "23" {
+        StoreError::Data(text)
+    } else if *state == SqlState::READ_ONLY_SQL_TRANSACTION
+        || *state == SqlState::CANNOT_CONNECT_NOW
+        || *state == SqlState::TOO_MANY_CONNECTIONS
+        || *state == SqlState::DISK_FULL
+        || class == "28"
+        || class == "3D"
+        || class == "42"
+    {
+        StoreError::Unavailable(text)
+    } else {
+        StoreError::Transient(text)
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,182 @@
+//! The order store port on PostgreSQL: one statement per group commit.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Object;
+use futures_util::future::BoxFuture;
+use orderhook_actors::ports::{Answered, Commit, Committed, OrderStore, StoreError};
+use orderhook_domain::ids::{DeliveryId, OrderId, OrderNumber};
+use orderhook_domain::order::{Marks, Memory, Order};
+use orderhook_domain::protocol::FieldError;
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use crate::db::batch::{CommitColumns, StockColumns};
+use crate::db::{Database, store_error};
+
+const COMMIT_BATCH: &str = include_str!("../../sql/queries/commit_batch.sql");
+const LOAD_ORDER: &str = include_str!("../../sql/queries/load_order.sql");
+
+/// [`OrderStore`] on the tables of `sql/migrations`.
+#[derive(Debug, Clone)]
+pub struct PostgresOrderStore {
+    database: Database,
+    node: Arc<str>,
+}
+
+impl PostgresOrderStore {
+    /// A store that signs its events with the name of this node.
+    #[must_use]
+    pub const fn new(database: Database, node: Arc<str>) -> Self {
+        Self { database, node }
+    }
+}
+
+impl OrderStore for PostgresOrderStore {
+    fn load(&self, order_id: &OrderId) -> BoxFuture<'static, Result<Option<Order>, StoreError>> {
+        let order_id = order_id.clone();
+        self.database.run(async move |database| {
+            let client = database.connection().await?;
+            let statement = client
+                .prepare_cached(LOAD_ORDER)
+                .await
+                .map_err(|error| store_error(&error))?;
+            let row = client
+                .query_opt(&statement, &[&order_id.as_str()])
+                .await
+                .map_err(|error| store_error(&error))?;
+            row.map(|row| order_of(order_id, &row).map_err(|error| store_error(&error)))
+                .transpose()
+        })
+    }
+
+    fn commit(&self, batch: Vec<Arc<Commit>>) -> BoxFuture<'static, Result<Vec<Committed>, StoreError>> {
+        let node = Arc::clone(&self.node);
+        self.database.run(async move |database| {
+            let client = database.connection().await?;
+            commit(&client, &node, &batch).await
+        })
+    }
+
+    fn answered(&self, deliveries: Vec<DeliveryId>) -> BoxFuture<'static, Result<HashSet<DeliveryId>, StoreError>> {
+        self.database.run(async move |database| {
+            let client = database.connection().await?;
+            let statement =
+                "SELECT delivery_id FROM order_events WHERE delivery_id = ANY($1) AND answered_at IS NOT NULL";
+            let statement = client
+                .prepare_cached(statement)
+                .await
+                .map_err(|error| store_error(&error))?;
+            let ids: Vec<Uuid> = deliveries.iter().map(|delivery| delivery.0).collect();
+            let rows = client
+                .query(&statement, &[&ids])
+                .await
+                .map_err(|error| store_error(&error))?;
+            Ok(rows.iter().map(|row| DeliveryId(row.get(0))).collect())
+        })
+    }
+
+    fn record_answers(&self, mut answers: Vec<Answered>) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.database.run(async move |database| {
+            // Sorted, so that two recorders never lock the same rows in opposite order.
+            answers.sort_by_key(|answer| answer.delivery_id);
+            let client = database.connection().await?;
+            let statement = "UPDATE order_events e SET answered_at = a.at \
+                             FROM unnest($1::uuid[], $2::timestamptz[]) AS a(delivery_id, at) \
+                             WHERE e.delivery_id = a.delivery_id AND e.answered_at IS NULL";
+            let statement = client
+                .prepare_cached(statement)
+                .await
+                .map_err(|error| store_error(&error))?;
+            let ids: Vec<Uuid> = answers.iter().map(|answer| answer.delivery_id.0).collect();
+            let times: Vec<DateTime<Utc>> = answers.iter().map(|answer| answer.at).collect();
+            client
+                .execute(&statement, &[&ids, &times])
+                .await
+                .map_err(|error| store_error(&error))?;
+            Ok(())
+        })
+    }
+}
+
+/// The order of a row of `load_order.sql`.
+fn order_of(id: OrderId, row: &Row) -> Result<Order, tokio_postgres::Error> {
+    let document: Option<Json<orderhook_domain::order::Document>> = row.try_get("document")?;
+    let customer: Option<Json<_>> = row.try_get("customer")?;
+    let Json(memory): Json<Memory> = row.try_get("memory")?;
+    let number: Option<&str> = row.try_get("number")?;
+    Ok(Order {
+        id,
+        version: row.try_get("version")?,
+        number: number.map(|number| OrderNumber(number.into())),
+        document: document.map(|Json(mut document)| {
+            document.customer = customer.map(|Json(customer)| customer);
+            document
+        }),
+        marks: Marks {
+            paid_at: row.try_get("paid_at")?,
+            shipped_at: row.try_get("shipped_at")?,
+            delivered_at: row.try_get("delivered_at")?,
+            cancelled_at: row.try_get("cancelled_at")?,
+        },
+        conflict: row.try_get("conflict")?,
+        memory,
+    })
+}
+
+async fn commit(client: &Object, node: &str, batch: &[Arc<Commit>]) -> Result<Vec<Committed>, StoreError> {
+    let mut order: Vec<usize> = (0..batch.len()).collect();
+    order.sort_unstable_by_key(|index| batch[*index].arrival.order_id.as_ref().map(OrderId::as_str));
+    let mut columns = CommitColumns::with_capacity(batch.len());
+    let mut stock = StockColumns::default();
+    for index in order {
+        let position = i32::try_from(index).map_err(|_| StoreError::Data("the batch is too large".to_owned()))?;
+        columns.push(position, &batch[index])?;
+        stock.push(position, &batch[index]);
+    }
+    let statement = client
+        .prepare_cached(COMMIT_BATCH)
+        .await
+        .map_err(|error| store_error(&error))?;
+    let rows = client
+        .query(&statement, &columns.parameters(&node, &stock))
+        .await
+        .map_err(|error| store_error(&error))?;
+
+    // The statement answers every position; one that it did not would be stale as far as we know.
+    let mut committed = vec![Committed::Stale; batch.len()];
+    for row in &rows {
+        let position: i32 = row.get("position");
+        let Some(slot) = usize::try_from(position)
+            .ok()
+            .and_then(|index| committed.get_mut(index))
+        else {
+            continue;
+        };
+        *slot = if !row.get::<_, bool>("is_fresh") {
+            Committed::AlreadyStored
+        } else if row.get::<_, bool>("is_accepted") {
+            let number: Option<&str> = row.get("number");
+            Committed::Stored {
+                number: number.map(|number| OrderNumber(number.into())),
+                notices: u32::try_from(row.get::<_, i64>("notices")).unwrap_or(u32::MAX),
+            }
+        } else {
+            Committed::Stale
+        };
+    }
+    Ok(committed)
+}
+
+/// Errors of a rejected body, as the journal keeps them.
+pub(crate) fn errors_json(errors: &[FieldError]) -> Result<Option<String>, StoreError> {
+    if errors.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(errors)
+        .map(Some)
+        .map_err(|error| StoreError::Data(error.to_string()))
+}
