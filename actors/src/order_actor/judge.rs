@@ -1,0 +1,169 @@
+//! Judging one hook: load if need be, apply, commit, and again when another node was faster.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use orderhook_domain::apply::{self, Conflict, Note, Outcome, Transition};
+use orderhook_domain::ids::OrderId;
+use orderhook_domain::order::Order;
+
+use super::{Acknowledged, Hook, OrderContext};
+use crate::error::DeliverError;
+use crate::metrics;
+use crate::ports::{Commit, Committed, StoreError};
+
+/// The state to keep (`None`: load it next time) and what the caller is told.
+type Judged = (Option<Arc<Order>>, Result<Acknowledged, DeliverError>);
+
+pub(super) async fn judge(context: &OrderContext, id: OrderId, known: Option<Arc<Order>>, hook: &Hook) -> Judged {
+    let mut known = known;
+    loop {
+        // Invariant 5: from the deadline on nothing is sent and nothing is judged again.
+        if Instant::now() >= hook.deadline {
+            return (known, Err(DeliverError::Deadline));
+        }
+        let order = match known.take() {
+            Some(order) => order,
+            None => match load(context, &id, hook.deadline).await {
+                Ok(order) => Arc::new(order),
+                Err(error) => return (None, Err(error)),
+            },
+        };
+        let questions = apply::questions(&order, &hook.delivery);
+        let answered = if questions.is_empty() {
+            HashSet::new()
+        } else {
+            match context.answers.answered(questions).await {
+                Ok(answered) => answered,
+                Err(error) => return (Some(order), Err(error)),
+            }
+        };
+        let Ok(transition) = apply::apply(&order, &hook.delivery, context.rules, &answered) else {
+            return (Some(order), Err(DeliverError::Busy));
+        };
+        match commit(context, transition, hook).await {
+            Ok((Committed::Stored { number, .. }, decided)) => {
+                let mut next = decided.order.unwrap_or(order);
+                if next.number != number && decided.touches_order {
+                    Arc::make_mut(&mut next).number = number;
+                }
+                count(&id, &decided.notes);
+                let acknowledged = acknowledge(&next, decided.outcome, decided.notes);
+                return (Some(next), Ok(acknowledged));
+            }
+            Ok((Committed::Stale, _)) => {
+                ::metrics::counter!(metrics::VERSION_CONFLICTS_TOTAL).increment(1);
+            }
+            Ok((Committed::AlreadyStored, _)) => {
+                return match load(context, &id, hook.deadline).await {
+                    Ok(order) => {
+                        let acknowledged = acknowledge(&order, Outcome::Duplicate, Vec::new());
+                        (Some(Arc::new(order)), Ok(acknowledged))
+                    }
+                    Err(error) => (None, Err(error)),
+                };
+            }
+            // Refused before it was sent: the state that is held is still the last committed one.
+            Err(DeliverError::Busy) => return (Some(order), Err(DeliverError::Busy)),
+            Err(error) => return (None, Err(error)),
+        }
+    }
+}
+
+/// What remains of a transition once its effects have been handed over.
+struct Decided {
+    order: Option<Arc<Order>>,
+    touches_order: bool,
+    outcome: Outcome,
+    notes: Vec<Note>,
+}
+
+async fn commit(
+    context: &OrderContext,
+    transition: Transition,
+    hook: &Hook,
+) -> Result<(Committed, Decided), DeliverError> {
+    let order = transition.order.map(Arc::new);
+    let decided = Decided {
+        touches_order: order.is_some(),
+        order: order.clone(),
+        outcome: transition.outcome,
+        notes: transition.notes.clone(),
+    };
+    let commit = Commit {
+        arrival: Arc::clone(&hook.arrival),
+        outcome: transition.outcome,
+        notes: transition.notes,
+        errors: Vec::new(),
+        order,
+        stock: transition.stock,
+        notice: transition.notice,
+        deadline: hook.deadline,
+    };
+    // A transaction that was sent runs to its end. Should its answer never come, this order must not
+    // stand still for ever: its state is then loaded again, and the version decides.
+    let give_up_at = hook.deadline + context.patience;
+    let committed = tokio::time::timeout_at(give_up_at.into(), context.persistence.commit(commit)).await;
+    Ok((committed.map_err(|_elapsed| DeliverError::Deadline)??, decided))
+}
+
+async fn load(context: &OrderContext, id: &OrderId, deadline: Instant) -> Result<Order, DeliverError> {
+    let mut last_error = None;
+    while Instant::now() < deadline {
+        let loading = tokio::time::timeout_at(deadline.into(), context.store.load(id));
+        match loading.await.map_err(|_elapsed| DeliverError::Deadline)? {
+            Ok(order) => return Ok(order.unwrap_or_else(|| Order::unknown(id.clone()))),
+            Err(StoreError::Transient(cause)) => {
+                tracing::debug!(%cause, "loading an order is tried again");
+                last_error = Some(cause);
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            Err(StoreError::Unavailable(cause)) => {
+                tracing::warn!(%cause, "an order cannot be loaded: the database is away");
+                return Err(DeliverError::Unavailable);
+            }
+            Err(StoreError::Data(cause)) => {
+                tracing::error!(%cause, order_id = %id, "a stored order cannot be read");
+                return Err(DeliverError::Unstorable);
+            }
+        }
+    }
+    tracing::warn!(cause = last_error, "an order could not be loaded by the deadline");
+    Err(DeliverError::Deadline)
+}
+
+fn acknowledge(order: &Order, outcome: Outcome, notes: Vec<Note>) -> Acknowledged {
+    Acknowledged {
+        outcome,
+        notes,
+        number: order.number.clone(),
+        assembly_due_at: order.document.as_ref().map(|document| document.assembly_due_at),
+    }
+}
+
+fn count(id: &OrderId, notes: &[Note]) {
+    for note in notes {
+        match note {
+            Note::Conflict(conflict) => {
+                ::metrics::counter!(metrics::CONFLICTS_TOTAL, "conflict" => conflict_label(*conflict)).increment(1);
+                tracing::warn!(order_id = %id, conflict = conflict_label(*conflict), "an order contradicts itself; staff may hold a wrong list");
+            }
+            Note::CompositionRestored => {
+                ::metrics::counter!(metrics::COMPOSITIONS_RESTORED_TOTAL).increment(1);
+            }
+            Note::LateRepeat | Note::OlderTimestamp | Note::ParkedStale => {}
+        }
+    }
+}
+
+/// The metric label of a conflict; a closed list.
+#[must_use]
+pub(crate) const fn conflict_label(conflict: Conflict) -> &'static str {
+    match conflict {
+        Conflict::CancelledAndShipped => "cancelled_and_shipped",
+        Conflict::PaidTotals => "paid_totals",
+        Conflict::CreatedComposition => "created_composition",
+        Conflict::ChangedAfterClosing => "changed_after_closing",
+    }
+}

@@ -1,0 +1,130 @@
+//! One flush: from a batch to an answer for everybody in it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::{NoticesWritten, Pending};
+use crate::error::DeliverError;
+use crate::mailbox::Working;
+use crate::metrics;
+use crate::ports::{Commit, Committed, OrderStore, StoreError};
+
+type Reply = oneshot::Sender<Result<Committed, DeliverError>>;
+
+/// A commit whose transaction is under way.
+struct Sent {
+    commit: Arc<Commit>,
+    reply: Reply,
+    _working: Working,
+}
+
+impl Sent {
+    fn answer(self, result: Result<Committed, DeliverError>) {
+        // Nobody listens when the order's actor has died; the database knows the outcome.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// The pause before a batch that failed in passing is sent again, doubled up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_millis(320);
+
+/// Commits a batch. What is past its deadline is dropped before it is sent (invariant 5); a row that
+/// cannot be stored is separated from the others and fails alone; a failure that passes is tried
+/// again as long as a deadline allows, by time and not by count.
+pub(super) async fn flush(store: Arc<dyn OrderStore>, batch: Vec<Pending>, notices_written: NoticesWritten) {
+    let batch = batch
+        .into_iter()
+        .map(|pending| Sent {
+            commit: pending.commit,
+            reply: pending.reply,
+            _working: pending.waiting.begin(),
+        })
+        .collect();
+    let mut notices = 0;
+    let mut parts = vec![batch];
+    while let Some(part) = parts.pop() {
+        notices += commit_part(&*store, part, &mut parts).await;
+    }
+    if notices > 0 {
+        notices_written(notices);
+    }
+}
+
+/// Commits one part and returns how many notices it left for the sender. A part that holds a row
+/// that cannot be stored goes back in halves.
+async fn commit_part(store: &dyn OrderStore, mut part: Vec<Sent>, parts: &mut Vec<Vec<Sent>>) -> u32 {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        drop_expired(&mut part);
+        if part.is_empty() {
+            return 0;
+        }
+        let started = Instant::now();
+        let commits = part.iter().map(|sent| Arc::clone(&sent.commit)).collect();
+        let result = store.commit(commits).await;
+        match result {
+            Ok(committed) => {
+                ::metrics::histogram!(metrics::COMMIT_SECONDS).record(started.elapsed());
+                record_rows(part.len());
+                return answer_all(part, committed);
+            }
+            Err(StoreError::Data(cause)) if part.len() > 1 => {
+                tracing::debug!(rows = part.len(), %cause, "splitting a batch that holds a row that cannot be stored");
+                let second = part.split_off(part.len() / 2);
+                parts.push(second);
+                parts.push(part);
+                return 0;
+            }
+            Err(StoreError::Data(cause)) => {
+                for sent in part {
+                    let delivery_id = sent.commit.arrival.delivery_id;
+                    tracing::error!(%delivery_id, %cause, "an event cannot be stored; SM will repeat it");
+                    ::metrics::counter!(metrics::COMMITS_UNSTORABLE_TOTAL).increment(1);
+                    sent.answer(Err(DeliverError::Unstorable));
+                }
+                return 0;
+            }
+            Err(StoreError::Unavailable(cause)) => {
+                tracing::warn!(rows = part.len(), %cause, "a batch was refused: the database is away");
+                for sent in part {
+                    sent.answer(Err(DeliverError::Unavailable));
+                }
+                return 0;
+            }
+            Err(StoreError::Transient(cause)) => {
+                tracing::warn!(rows = part.len(), %cause, "a batch did not finish and is sent again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LAST_PAUSE);
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a batch has far fewer rows than a float has exact integers"
+)]
+fn record_rows(rows: usize) {
+    ::metrics::histogram!(metrics::COMMIT_ROWS).record(rows as f64);
+}
+
+fn drop_expired(part: &mut Vec<Sent>) {
+    let now = Instant::now();
+    for expired in part.extract_if(.., |sent| sent.commit.deadline <= now) {
+        expired.answer(Err(DeliverError::Deadline));
+    }
+}
+
+fn answer_all(part: Vec<Sent>, committed: Vec<Committed>) -> u32 {
+    let mut written = 0;
+    for (sent, committed) in part.into_iter().zip(committed) {
+        if let Committed::Stored { notices, .. } = &committed {
+            written += notices;
+        }
+        sent.answer(Ok(committed));
+    }
+    written
+}

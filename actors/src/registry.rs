@@ -1,0 +1,227 @@
+//! Finds, starts and retires order actors: at most one live actor per order in a process.
+//!
+//! The map never leaves this file, and no guard of it lives across an await.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use orderhook_domain::ids::OrderId;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::error::DeliverError;
+use crate::mailbox::{Handle, MailboxStats, Refused};
+use crate::metrics;
+use crate::order_actor::{Acknowledged, Activity, Hook, OrderActor, OrderCommand, OrderContext};
+
+/// How order actors live.
+#[derive(Debug, Clone, Copy)]
+pub struct OrderSettings {
+    /// Events that may wait for one order, the one under way included.
+    pub queue: usize,
+    /// An actor to which nothing has come for so long retires.
+    pub idle: Duration,
+}
+
+impl Default for OrderSettings {
+    fn default() -> Self {
+        Self {
+            queue: 128,
+            idle: Duration::from_secs(600),
+        }
+    }
+}
+
+/// How others reach orders. Cheap to clone.
+#[derive(Clone)]
+pub struct OrderRegistry(Arc<Inner>);
+
+struct Inner {
+    orders: DashMap<OrderId, Entry>,
+    count: AtomicUsize,
+    context: Arc<OrderContext>,
+    settings: OrderSettings,
+    arbiters: Vec<actix_rt::ArbiterHandle>,
+    stats: Arc<MailboxStats>,
+    hasher: RandomState,
+    stopping: AtomicBool,
+}
+
+#[derive(Clone)]
+struct Entry {
+    handle: Handle<OrderActor>,
+    activity: Arc<Activity>,
+}
+
+/// An order whose events wait, for operations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BusyOrder {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Events that wait or are being judged.
+    pub depth: usize,
+}
+
+/// A hook is given to so many actors in turn when each dies of it; then the fault is in the event.
+const MAX_LOST_ACTORS: u32 = 2;
+
+impl OrderRegistry {
+    pub(crate) fn new(
+        context: Arc<OrderContext>,
+        settings: OrderSettings,
+        arbiters: Vec<actix_rt::ArbiterHandle>,
+        stats: Arc<MailboxStats>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            orders: DashMap::new(),
+            count: AtomicUsize::new(0),
+            context,
+            settings,
+            arbiters,
+            stats,
+            hasher: RandomState::new(),
+            stopping: AtomicBool::new(false),
+        }))
+    }
+
+    /// Hands a hook to its order and waits until it is durable, at most until its deadline. The work
+    /// goes on when the returned future is dropped.
+    ///
+    /// # Errors
+    /// [`DeliverError`] by the answer it needs.
+    pub async fn deliver(&self, hook: Hook) -> Result<Acknowledged, DeliverError> {
+        let deadline = hook.deadline;
+        let waiting = tokio::time::timeout_at(deadline.into(), self.deliver_in_any_time(hook));
+        waiting.await.unwrap_or(Err(DeliverError::Deadline))
+    }
+
+    async fn deliver_in_any_time(&self, hook: Hook) -> Result<Acknowledged, DeliverError> {
+        let id = &hook.delivery.event.order_id;
+        let mut lost = 0;
+        loop {
+            if self.0.stopping.load(Ordering::Acquire) {
+                return Err(DeliverError::Stopping);
+            }
+            let entry = self.find_or_start(id);
+            let (reply, answer) = oneshot::channel();
+            match entry.handle.send(OrderCommand::Deliver {
+                hook: hook.clone(),
+                reply,
+            }) {
+                Ok(()) => match answer.await {
+                    Ok(result) => return result,
+                    // The actor died with this hook inside, perhaps after its transaction was sent.
+                    // A new actor settles that: what is stored already is answered as such.
+                    Err(_closed) => {
+                        self.evict(id, &entry, "lost");
+                        lost += 1;
+                        tracing::error!(order_id = %id, lost, "an order actor died");
+                        if lost == MAX_LOST_ACTORS {
+                            return Err(DeliverError::Unstorable);
+                        }
+                    }
+                },
+                Err(Refused::Full(_)) => return Err(DeliverError::Busy),
+                Err(Refused::Closed(_)) => self.evict(id, &entry, "lost"),
+            }
+        }
+    }
+
+    fn find_or_start(&self, id: &OrderId) -> Entry {
+        if let Some(entry) = self.0.orders.get(id).map(|entry| entry.clone()) {
+            return entry;
+        }
+        // Starting only queues the construction, so that nothing inside touches the map again.
+        self.0
+            .orders
+            .entry(id.clone())
+            .or_insert_with(|| self.start(id))
+            .clone()
+    }
+
+    fn start(&self, id: &OrderId) -> Entry {
+        let inner = &self.0;
+        let spread = usize::try_from(inner.hasher.hash_one(id) >> 1).unwrap_or_default();
+        let arbiter = &inner.arbiters[spread % inner.arbiters.len()];
+        let activity = Activity::new();
+        let actor = OrderActor::new(id.clone(), Arc::clone(&inner.context), Arc::clone(&activity));
+        let handle = Handle::start(arbiter, inner.settings.queue, &inner.stats, |_| actor);
+        inner.count.fetch_add(1, Ordering::Relaxed);
+        ::metrics::counter!(metrics::ORDER_ACTORS_TOTAL, "event" => "started").increment(1);
+        Entry { handle, activity }
+    }
+
+    /// Takes exactly this actor out of the map; a newer one of the same order stays.
+    fn evict(&self, id: &OrderId, dead: &Entry, event: &'static str) {
+        if self
+            .0
+            .orders
+            .remove_if(id, |_, entry| entry.handle.is_same(&dead.handle))
+            .is_some()
+        {
+            self.0.count.fetch_sub(1, Ordering::Relaxed);
+            ::metrics::counter!(metrics::ORDER_ACTORS_TOTAL, "event" => event).increment(1);
+        }
+    }
+
+    /// Retires the actors whose orders are closed for good or have been idle, and returns how many.
+    /// An event that is on its way keeps its actor: a gate closes only when nothing is inside, and
+    /// whoever finds it closed starts the next actor.
+    pub fn retire(&self) -> usize {
+        let may_retire =
+            |entry: &Entry| entry.handle.gate().depth() == 0 && entry.activity.may_retire(self.0.settings.idle);
+        // Collected first: the map must not be changed while it is walked.
+        let candidates: Vec<(OrderId, Entry)> = self
+            .0
+            .orders
+            .iter()
+            .filter(|entry| may_retire(entry.value()))
+            .map(|entry| (entry.key().clone(), entry.value().clone()))
+            .collect();
+        let mut retired = 0;
+        for (id, entry) in candidates {
+            if entry.handle.gate().close_if_empty() {
+                self.evict(&id, &entry, "retired");
+                retired += 1;
+            }
+        }
+        retired
+    }
+
+    /// Order actors alive.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// The orders with the deepest queues, deepest first, at most `limit`.
+    #[must_use]
+    pub fn busiest(&self, limit: usize) -> Vec<BusyOrder> {
+        let mut busy: Vec<BusyOrder> = self
+            .0
+            .orders
+            .iter()
+            .map(|entry| BusyOrder {
+                order_id: entry.key().clone(),
+                depth: entry.value().handle.gate().depth(),
+            })
+            .filter(|order| order.depth > 0)
+            .collect();
+        busy.sort_by(|one, other| {
+            other
+                .depth
+                .cmp(&one.depth)
+                .then_with(|| one.order_id.cmp(&other.order_id))
+        });
+        busy.truncate(limit);
+        busy
+    }
+
+    /// From now on every hook is refused with [`DeliverError::Stopping`].
+    pub(crate) fn stop_admitting(&self) {
+        self.0.stopping.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,163 @@
+//! Starts the actors in order and drains them in reverse.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use orderhook_domain::apply::{Outcome, Rules};
+use orderhook_domain::protocol::FieldError;
+
+use crate::answers_actor::{AnswersCommand, AnswersHandle};
+use crate::error::DeliverError;
+use crate::mailbox::{MailboxShown, MailboxStats};
+use crate::order_actor::{OrderCommand, OrderContext};
+use crate::persistence_actor::{NoticesWritten, PersistenceCommand, PersistenceHandle, PersistenceSettings};
+use crate::ports::{Arrival, Commit, OrderStore};
+use crate::registry::{OrderRegistry, OrderSettings};
+
+/// How the actors are sized, and what the partner decides.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemSettings {
+    /// Threads that the actors share.
+    pub arbiters: usize,
+    /// Order actors.
+    pub orders: OrderSettings,
+    /// Persistence actors.
+    pub persistence: PersistenceSettings,
+    /// The partner's rules.
+    pub rules: Rules,
+    /// How long after a hook's deadline an order waits for a transaction that was sent.
+    pub patience: Duration,
+}
+
+/// The running actors of a node.
+pub struct Actors {
+    /// Where hooks go.
+    pub orders: OrderRegistry,
+    /// Where answers are noted.
+    pub answers: AnswersHandle,
+    persistence: PersistenceHandle,
+    order_stats: Arc<MailboxStats>,
+    persistence_stats: Arc<MailboxStats>,
+    answers_stats: Arc<MailboxStats>,
+    arbiters: Vec<actix_rt::Arbiter>,
+}
+
+/// How often actors that may retire are looked for.
+const RETIRE_EVERY: Duration = Duration::from_secs(1);
+/// How often draining looks whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+
+impl Actors {
+    /// Starts the arbiters and the actors on them. Must be called inside an actix system.
+    pub fn start(settings: SystemSettings, store: Arc<dyn OrderStore>, notices_written: &NoticesWritten) -> Self {
+        let arbiters: Vec<actix_rt::Arbiter> = (0..settings.arbiters.max(1))
+            .map(|_| actix_rt::Arbiter::new())
+            .collect();
+        let handles: Vec<_> = arbiters.iter().map(actix_rt::Arbiter::handle).collect();
+        let order_stats = MailboxStats::new::<OrderCommand>("order");
+        let persistence_stats = MailboxStats::new::<PersistenceCommand>("persistence");
+        let answers_stats = MailboxStats::new::<AnswersCommand>("answers");
+
+        let persistence = PersistenceHandle::start(
+            &handles,
+            settings.persistence,
+            &store,
+            notices_written,
+            &persistence_stats,
+        );
+        let answers = AnswersHandle::start(&handles[0], &store, &answers_stats);
+        let context = Arc::new(OrderContext {
+            store,
+            persistence: persistence.clone(),
+            answers: answers.clone(),
+            rules: settings.rules,
+            patience: settings.patience,
+        });
+        let orders = OrderRegistry::new(context, settings.orders, handles.clone(), Arc::clone(&order_stats));
+        let registry = orders.clone();
+        handles[0].spawn(async move {
+            let mut look = tokio::time::interval(RETIRE_EVERY);
+            look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                look.tick().await;
+                registry.retire();
+            }
+        });
+        Self {
+            orders,
+            answers,
+            persistence,
+            order_stats,
+            persistence_stats,
+            answers_stats,
+            arbiters,
+        }
+    }
+
+    /// Makes an arrival durable that concerns no order: a body that can never be read, or an unknown
+    /// event without a valid order id.
+    ///
+    /// # Errors
+    /// [`DeliverError`]; the arrival may then not be stored.
+    pub async fn record(
+        &self,
+        arrival: Arc<Arrival>,
+        outcome: Outcome,
+        errors: Vec<FieldError>,
+        deadline: Instant,
+    ) -> Result<(), DeliverError> {
+        let commit = Commit {
+            arrival,
+            outcome,
+            notes: Vec::new(),
+            errors,
+            order: None,
+            stock: Vec::new(),
+            notice: None,
+            deadline,
+        };
+        // Stored before or now: both are durable. Stale cannot be: there is no version.
+        let committing = tokio::time::timeout_at(deadline.into(), self.persistence.commit(commit));
+        committing
+            .await
+            .unwrap_or(Err(DeliverError::Deadline))
+            .map(|_committed| ())
+    }
+
+    /// What operations see of the mailboxes.
+    #[must_use]
+    pub fn mailboxes(&self) -> Vec<MailboxShown> {
+        [&self.order_stats, &self.persistence_stats, &self.answers_stats]
+            .map(|stats| stats.shown())
+            .into()
+    }
+
+    /// Admits nothing more and waits until every hook inside is answered and recorded, at most until
+    /// the deadline. Returns whether all mailboxes are empty.
+    pub async fn drain(&self, deadline: Instant) -> bool {
+        self.orders.stop_admitting();
+        for stats in [&self.order_stats, &self.persistence_stats, &self.answers_stats] {
+            while stats.depth() > 0 {
+                if Instant::now() >= deadline {
+                    tracing::warn!(
+                        actor = stats.actor(),
+                        depth = stats.depth(),
+                        "draining ended before the mailbox was empty"
+                    );
+                    return false;
+                }
+                tokio::time::sleep(DRAIN_LOOK).await;
+            }
+        }
+        true
+    }
+
+    /// Ends the arbiters; what still runs on them is dropped.
+    pub fn stop(self) {
+        for arbiter in self.arbiters {
+            arbiter.stop();
+            // A thread that panicked has said so already.
+            let _ = arbiter.join();
+        }
+    }
+}
