@@ -5,8 +5,10 @@
 //! so that a caller who goes away never cancels a statement that was sent.
 
 mod batch;
+pub mod health;
 pub mod migrate;
 pub mod order_store;
+pub mod orders_view;
 
 use std::future::Future;
 use std::time::Duration;

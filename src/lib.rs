@@ -1,3 +1,10 @@
 //! orderhook: see the README.
 
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod db;
+pub mod metrics;
+pub mod routes;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,3 +1,13 @@
-//! The binary.
+//! The binary: parses the command line and does what it says.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use orderhook::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run().unwrap_or_else(|error| {
+        eprintln!("orderhook: {error:#}");
+        ExitCode::FAILURE
+    })
+}

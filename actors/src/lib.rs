@@ -24,3 +24,5 @@ pub mod persistence_actor;
 pub mod ports;
 pub mod registry;
 pub mod system;
+#[cfg(feature = "testkit")]
+pub mod testkit;

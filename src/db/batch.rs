@@ -4,12 +4,11 @@ use chrono::{DateTime, Utc};
 use orderhook_actors::ports::{Commit, StoreError};
 use orderhook_domain::event::EventKind;
 use orderhook_domain::order::Order;
+use orderhook_domain::protocol::FieldError;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
-
-use crate::db::order_store::errors_json;
 
 /// The word for an event whose body could not be read far enough to know it.
 pub(crate) const UNREADABLE: &str = "unreadable";
@@ -59,6 +58,26 @@ pub(crate) struct CommitColumns<'a> {
 
 fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Data(error.to_string()))
+}
+
+/// Why a body was rejected, as the journal keeps it.
+fn errors_json(errors: &[FieldError]) -> Result<Option<String>, StoreError> {
+    #[derive(Serialize)]
+    struct Kept<'a> {
+        field: &'a str,
+        message: &'a str,
+    }
+    if errors.is_empty() {
+        return Ok(None);
+    }
+    let kept: Vec<Kept<'_>> = errors
+        .iter()
+        .map(|error| Kept {
+            field: &error.field,
+            message: &error.message,
+        })
+        .collect();
+    json(&kept).map(Some)
 }
 
 impl<'a> CommitColumns<'a> {

@@ -9,7 +9,6 @@ use futures_util::future::BoxFuture;
 use orderhook_actors::ports::{Answered, Commit, Committed, OrderStore, StoreError};
 use orderhook_domain::ids::{DeliveryId, OrderId, OrderNumber};
 use orderhook_domain::order::{Marks, Memory, Order};
-use orderhook_domain::protocol::FieldError;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
@@ -169,14 +168,4 @@ async fn commit(client: &Object, node: &str, batch: &[Arc<Commit>]) -> Result<Ve
         };
     }
     Ok(committed)
-}
-
-/// Errors of a rejected body, as the journal keeps them.
-pub(crate) fn errors_json(errors: &[FieldError]) -> Result<Option<String>, StoreError> {
-    if errors.is_empty() {
-        return Ok(None);
-    }
-    serde_json::to_string(errors)
-        .map(Some)
-        .map_err(|error| StoreError::Data(error.to_string()))
 }

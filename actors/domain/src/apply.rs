@@ -96,6 +96,17 @@ impl Conflict {
         Self::CreatedComposition,
         Self::ChangedAfterClosing,
     ];
+
+    /// The word in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CancelledAndShipped => "cancelled_and_shipped",
+            Self::PaidTotals => "paid_totals",
+            Self::CreatedComposition => "created_composition",
+            Self::ChangedAfterClosing => "changed_after_closing",
+        }
+    }
 }
 
 impl Note {

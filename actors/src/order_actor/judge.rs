@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use orderhook_domain::apply::{self, Conflict, Note, Outcome, Transition};
+use orderhook_domain::apply::{self, Note, Outcome, Transition};
 use orderhook_domain::ids::OrderId;
 use orderhook_domain::order::Order;
 
@@ -146,24 +146,14 @@ fn count(id: &OrderId, notes: &[Note]) {
     for note in notes {
         match note {
             Note::Conflict(conflict) => {
-                ::metrics::counter!(metrics::CONFLICTS_TOTAL, "conflict" => conflict_label(*conflict)).increment(1);
-                tracing::warn!(order_id = %id, conflict = conflict_label(*conflict), "an order contradicts itself; staff may hold a wrong list");
+                let conflict = conflict.as_str();
+                ::metrics::counter!(metrics::CONFLICTS_TOTAL, "conflict" => conflict).increment(1);
+                tracing::warn!(order_id = %id, conflict, "an order contradicts itself; staff may hold a wrong list");
             }
             Note::CompositionRestored => {
                 ::metrics::counter!(metrics::COMPOSITIONS_RESTORED_TOTAL).increment(1);
             }
             Note::LateRepeat | Note::OlderTimestamp | Note::ParkedStale => {}
         }
-    }
-}
-
-/// The metric label of a conflict; a closed list.
-#[must_use]
-pub(crate) const fn conflict_label(conflict: Conflict) -> &'static str {
-    match conflict {
-        Conflict::CancelledAndShipped => "cancelled_and_shipped",
-        Conflict::PaidTotals => "paid_totals",
-        Conflict::CreatedComposition => "created_composition",
-        Conflict::ChangedAfterClosing => "changed_after_closing",
     }
 }

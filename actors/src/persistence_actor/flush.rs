@@ -17,11 +17,13 @@ type Reply = oneshot::Sender<Result<Committed, DeliverError>>;
 struct Sent {
     commit: Arc<Commit>,
     reply: Reply,
-    _working: Working,
+    working: Working,
 }
 
 impl Sent {
+    /// The place in the mailbox is free before the caller can send its next commit.
     fn answer(self, result: Result<Committed, DeliverError>) {
+        drop(self.working);
         // Nobody listens when the order's actor has died; the database knows the outcome.
         let _ = self.reply.send(result);
     }
@@ -40,7 +42,7 @@ pub(super) async fn flush(store: Arc<dyn OrderStore>, batch: Vec<Pending>, notic
         .map(|pending| Sent {
             commit: pending.commit,
             reply: pending.reply,
-            _working: pending.waiting.begin(),
+            working: pending.waiting.begin(),
         })
         .collect();
     let mut notices = 0;

@@ -1,0 +1,163 @@
+//! What has gathered while a transaction ran becomes the next one.
+
+use futures_util::future::join_all;
+use orderhook_actors::error::DeliverError;
+use orderhook_actors::persistence_actor::PersistenceSettings;
+use orderhook_actors::ports::StoreError;
+use orderhook_actors::testkit::MemoryOrderStore;
+use orderhook_domain::event::EventKind;
+use std::time::{Duration, Instant};
+
+use crate::support::{content, created, hook_until, order_id, settings, with_actors};
+
+#[test]
+fn events_that_gather_during_a_flush_are_one_transaction() {
+    let store = MemoryOrderStore::default();
+    store.hold();
+    with_actors(settings(), &store.clone(), async |actors| {
+        let deliver = |name: String| {
+            let actors = actors.clone();
+            actix_rt::spawn(async move { actors.orders.deliver(created(&name)).await })
+        };
+        let first = deliver("H0".to_owned());
+        store.transactions_begun(1).await;
+        let others: Vec<_> = (1..=40).map(|number| deliver(format!("H{number}"))).collect();
+        while actors.mailboxes()[1].depth < 41 {
+            tokio::task::yield_now().await;
+        }
+        store.release();
+        first.await.unwrap().unwrap();
+        for result in join_all(others).await {
+            result.unwrap().unwrap();
+        }
+        assert_eq!(store.batches(), [1, 40]);
+    });
+}
+
+#[test]
+fn a_batch_is_bounded_by_rows() {
+    let store = MemoryOrderStore::default();
+    store.hold();
+    let mut settings = settings();
+    settings.persistence = PersistenceSettings {
+        actors: 1,
+        batch_rows: 8,
+        ..PersistenceSettings::default()
+    };
+    with_actors(settings, &store.clone(), async |actors| {
+        let hooks: Vec<_> = (0..17)
+            .map(|number| {
+                let actors = actors.clone();
+                actix_rt::spawn(async move { actors.orders.deliver(created(&format!("H{number}"))).await })
+            })
+            .collect();
+        while actors.mailboxes()[1].depth < 17 {
+            tokio::task::yield_now().await;
+        }
+        store.release();
+        join_all(hooks).await;
+        assert!(store.batches().iter().all(|rows| *rows <= 8), "{:?}", store.batches());
+        assert_eq!(store.events().len(), 17);
+    });
+}
+
+#[test]
+fn a_row_that_cannot_be_stored_fails_alone() {
+    let store = MemoryOrderStore::default();
+    store.hold();
+    with_actors(settings(), &store.clone(), async |actors| {
+        let hooks: Vec<_> = (0..9).map(|number| created(&format!("H{number}"))).collect();
+        store.cannot_store(hooks[4].delivery.id);
+        let running: Vec<_> = hooks
+            .into_iter()
+            .map(|hook| {
+                let actors = actors.clone();
+                actix_rt::spawn(async move { actors.orders.deliver(hook).await })
+            })
+            .collect();
+        while actors.mailboxes()[1].depth < 9 {
+            tokio::task::yield_now().await;
+        }
+        store.release();
+        let results = join_all(running).await;
+        for (index, result) in results.into_iter().enumerate() {
+            let result = result.unwrap();
+            if index == 4 {
+                assert_eq!(result, Err(DeliverError::Unstorable));
+            } else {
+                assert!(result.is_ok(), "{index}: {result:?}");
+            }
+        }
+        assert_eq!(store.events().len(), 8);
+    });
+}
+
+#[test]
+fn a_refused_transaction_reaches_every_waiter() {
+    let store = MemoryOrderStore::default();
+    store.hold();
+    with_actors(settings(), &store.clone(), async |actors| {
+        let running: Vec<_> = (0..5)
+            .map(|number| {
+                let actors = actors.clone();
+                actix_rt::spawn(async move { actors.orders.deliver(created(&format!("H{number}"))).await })
+            })
+            .collect();
+        while actors.mailboxes()[1].depth < 5 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..5 {
+            store.fail_next(StoreError::Unavailable("no primary".to_owned()));
+        }
+        store.release();
+        for result in join_all(running).await {
+            assert_eq!(result.unwrap(), Err(DeliverError::Unavailable));
+        }
+        assert!(store.events().is_empty());
+    });
+}
+
+#[test]
+fn a_transaction_that_failed_in_passing_is_sent_again() {
+    let store = MemoryOrderStore::default();
+    store.fail_next(StoreError::Transient("deadlock detected".to_owned()));
+    with_actors(settings(), &store.clone(), async |actors| {
+        actors.orders.deliver(created("H1")).await.unwrap();
+        assert_eq!(store.batches(), [1, 1]);
+        assert_eq!(store.events().len(), 1);
+    });
+}
+
+#[test]
+fn a_lost_reply_is_settled_by_the_delivery_id() {
+    let store = MemoryOrderStore::default();
+    store.lose_next_reply(StoreError::Transient("connection closed".to_owned()));
+    with_actors(settings(), &store.clone(), async |actors| {
+        let acknowledged = actors.orders.deliver(created("H1")).await.unwrap();
+        assert_eq!(acknowledged.number, store.order(&order_id("H1")).unwrap().number);
+        assert_eq!(store.events().len(), 1);
+    });
+}
+
+#[test]
+fn past_its_deadline_a_hook_is_not_sent() {
+    let store = MemoryOrderStore::default();
+    store.hold();
+    with_actors(settings(), &store.clone(), async |actors| {
+        let under_way = {
+            let actors = actors.clone();
+            actix_rt::spawn(async move { actors.orders.deliver(created("H0")).await })
+        };
+        store.transactions_begun(1).await;
+        let soon = Instant::now() + Duration::from_millis(20);
+        let late = actors
+            .orders
+            .deliver(hook_until("H1", EventKind::Created, content("2"), soon))
+            .await;
+        assert_eq!(late, Err(DeliverError::Deadline));
+        store.release();
+        under_way.await.unwrap().unwrap();
+        assert!(actors.drain(Instant::now() + Duration::from_secs(5)).await);
+        assert_eq!(store.events().len(), 1, "the late hook must not have been stored");
+    });
+}

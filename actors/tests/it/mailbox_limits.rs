@@ -1,0 +1,105 @@
+//! Bounds that really refuse, and depths that come back to zero.
+
+use futures_util::future::join_all;
+use orderhook_actors::error::DeliverError;
+use orderhook_actors::testkit::MemoryOrderStore;
+use orderhook_domain::event::EventKind;
+use std::time::{Duration, Instant};
+
+use crate::support::{content, created, hook, hook_until, settings, with_actors};
+
+#[test]
+fn a_full_order_refuses_at_once_although_every_caller_has_a_handle_of_its_own() {
+    let store = MemoryOrderStore::default();
+    store.hold();
+    with_actors(settings(), &store.clone(), async |actors| {
+        let running: Vec<_> = (0..50)
+            .map(|_| {
+                let registry = actors.orders.clone();
+                actix_rt::spawn(async move { registry.deliver(created("H1")).await })
+            })
+            .collect();
+        while actors.mailboxes()[0].refused < 34 {
+            tokio::task::yield_now().await;
+        }
+        let shown = &actors.mailboxes()[0];
+        assert_eq!((shown.depth, shown.deepest, shown.refused), (16, 16, 34));
+        assert_eq!(actors.orders.busiest(3)[0].depth, 16);
+        store.release();
+        let results: Vec<_> = join_all(running).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 16);
+        assert_eq!(
+            results
+                .iter()
+                .filter(|result| **result == Err(DeliverError::Busy))
+                .count(),
+            34
+        );
+        assert_eq!(actors.mailboxes()[0].depth, 0);
+    });
+}
+
+#[test]
+fn a_caller_that_goes_away_cancels_nothing_that_was_admitted() {
+    let store = MemoryOrderStore::default();
+    store.hold();
+    with_actors(settings(), &store.clone(), async |actors| {
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                let registry = actors.orders.clone();
+                actix_rt::spawn(async move { registry.deliver(hook("H1", EventKind::Paid, content("2"))).await })
+            })
+            .collect();
+        while actors.mailboxes()[0].depth < 8 {
+            tokio::task::yield_now().await;
+        }
+        for caller in &callers {
+            caller.abort();
+        }
+        join_all(callers).await;
+        store.release();
+        assert!(actors.drain(Instant::now() + Duration::from_secs(5)).await);
+        assert_eq!(store.events().len(), 8, "every admitted hook is judged and stored");
+        assert_eq!(actors.mailboxes()[0].depth, 0);
+    });
+}
+
+#[test]
+fn a_caller_whose_time_is_over_leaves_no_place_taken() {
+    let store = MemoryOrderStore::default();
+    store.hold();
+    with_actors(settings(), &store.clone(), async |actors| {
+        let soon = Instant::now() + Duration::from_millis(20);
+        let calls = (0..10).map(|_| {
+            actors
+                .orders
+                .deliver(hook_until("H1", EventKind::Created, content("2"), soon))
+        });
+        for result in join_all(calls).await {
+            assert_eq!(result, Err(DeliverError::Deadline));
+        }
+        store.release();
+        assert!(actors.drain(Instant::now() + Duration::from_secs(5)).await);
+        assert_eq!(actors.mailboxes()[0].depth, 0);
+        assert!(
+            store.events().len() <= 1,
+            "only the one that was under way may be stored"
+        );
+    });
+}
+
+#[test]
+fn waiting_and_handling_are_measured() {
+    let store = MemoryOrderStore::default();
+    with_actors(settings(), &store.clone(), async |actors| {
+        for _ in 0..3 {
+            actors.orders.deliver(created("H1")).await.unwrap();
+        }
+        let shown = actors.mailboxes();
+        for mailbox in &shown[..2] {
+            let message = &mailbox.messages[0];
+            assert_eq!((message.wait.count, message.handle.count), (3, 3), "{}", mailbox.actor);
+            assert!(message.handle.max_micros >= message.handle.mean_micros);
+        }
+    });
+}

@@ -1,0 +1,231 @@
+//! The composition root: settings in, a running node out. `main` and the tests start the same app.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App as WebApp, HttpServer, web};
+use anyhow::Context;
+use chrono::TimeDelta;
+use metrics::gauge;
+use metrics_exporter_prometheus::PrometheusHandle;
+use orderhook_actors::mailbox::MailboxShown;
+use orderhook_actors::metrics as actor_metrics;
+use orderhook_actors::persistence_actor::PersistenceSettings;
+use orderhook_actors::ports::StoreError;
+use orderhook_actors::registry::OrderSettings;
+use orderhook_actors::system::{Actors, SystemSettings};
+use orderhook_domain::apply::Rules;
+use orderhook_domain::ids::OrderId;
+
+use crate::config::ServeArgs;
+use crate::db::health::{Health, HealthMonitor};
+use crate::db::order_store::PostgresOrderStore;
+use crate::db::orders_view::{self, OrderView};
+use crate::db::{Database, DatabaseSettings};
+use crate::metrics::POOL_CONNECTIONS;
+use crate::routes::{self, ClientTokens};
+
+/// What every request of a node shares.
+pub struct Node {
+    /// The node's name.
+    pub name: Arc<str>,
+    /// The running actors.
+    pub actors: Actors,
+    /// Who may send hooks.
+    pub tokens: ClientTokens,
+    /// A hook not committed by then is answered 503.
+    pub answer_deadline: Duration,
+    /// Renders `/metrics`.
+    pub prometheus: PrometheusHandle,
+    database: Database,
+    health: HealthMonitor,
+    draining: AtomicBool,
+    hooks_in_flight: AtomicUsize,
+}
+
+/// Counts a hook as in flight until it is dropped.
+pub struct InFlight<'a>(&'a AtomicUsize);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Node {
+    /// A hook has entered.
+    pub fn hook_enters(&self) -> InFlight<'_> {
+        self.hooks_in_flight.fetch_add(1, Ordering::AcqRel);
+        InFlight(&self.hooks_in_flight)
+    }
+
+    /// Whether new hooks are refused because the node is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether the node should be sent hooks, or why not.
+    ///
+    /// # Errors
+    /// The reason, for operations.
+    pub fn readiness(&self) -> Result<(), String> {
+        if self.is_draining() {
+            return Err("draining".to_owned());
+        }
+        match self.health.now() {
+            Health::Ready => Ok(()),
+            Health::NotReady(reason) => Err(reason),
+        }
+    }
+
+    /// What operations see of the mailboxes.
+    pub fn mailboxes(&self) -> Vec<MailboxShown> {
+        self.actors.mailboxes()
+    }
+
+    /// One order as operations see it; `None` when it is unknown.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be asked.
+    pub async fn order_view(&self, order_id: OrderId) -> Result<Option<OrderView>, StoreError> {
+        self.database
+            .run(async move |database| orders_view::order_view(&database, &order_id).await)
+            .await
+    }
+
+    /// Sets the gauges, right before they are rendered. Only atomics are read.
+    #[expect(clippy::cast_precision_loss, reason = "counts far below what a float holds exactly")]
+    pub fn set_gauges(&self) {
+        gauge!(actor_metrics::ORDERS_ACTIVE).set(self.actors.orders.active() as f64);
+        for mailbox in self.mailboxes() {
+            gauge!(actor_metrics::MAILBOX_DEPTH, "actor" => mailbox.actor).set(mailbox.depth as f64);
+        }
+        let pool = self.database.pool_status();
+        gauge!(POOL_CONNECTIONS, "state" => "open").set(pool.size as f64);
+        gauge!(POOL_CONNECTIONS, "state" => "available").set(pool.available as f64);
+        gauge!(POOL_CONNECTIONS, "state" => "waited_for").set(pool.waiting as f64);
+    }
+}
+
+/// A running node.
+pub struct App {
+    /// Where hooks arrive.
+    pub hook_addr: SocketAddr,
+    /// Where operations look.
+    pub ops_addr: SocketAddr,
+    node: web::Data<Node>,
+    servers: [ServerHandle; 2],
+    drain_deadline: Duration,
+}
+
+impl App {
+    /// Starts everything and returns once both listeners accept connections. Must be called inside an
+    /// actix system; database and Telegram work runs on `io`.
+    ///
+    /// # Errors
+    /// Settings that cannot work, or an address that cannot be bound. A database that is away is no
+    /// error: the node starts, is not ready, and refuses hooks until it comes.
+    pub async fn start(args: &ServeArgs, io: &tokio::runtime::Handle) -> anyhow::Result<Self> {
+        args.validate()?;
+        let prometheus = crate::metrics::start().context("starting the metrics recorder")?;
+        io.spawn(crate::metrics::upkeep(prometheus.clone()));
+        let name: Arc<str> = args.node_name().into();
+        let database = Database::open(
+            &DatabaseSettings {
+                url: args.database.database_url.clone(),
+                node: name.to_string(),
+                pool_size: args.pool_size.get(),
+            },
+            io.clone(),
+        )?;
+        let health = HealthMonitor::start(database.clone()).await;
+        let store = Arc::new(PostgresOrderStore::new(database.clone(), Arc::clone(&name)));
+        let system = SystemSettings {
+            arbiters: 2,
+            orders: OrderSettings {
+                queue: args.order_queue.get(),
+                idle: args.order_idle,
+            },
+            persistence: PersistenceSettings::default(),
+            rules: Rules {
+                assembly_time: TimeDelta::from_std(args.assembly_time)?,
+            },
+            patience: Duration::from_secs(8),
+        };
+        let actors = Actors::start(system, store, &(Arc::new(|_| {}) as _));
+        let node = web::Data::new(Node {
+            name,
+            actors,
+            tokens: ClientTokens::new(&args.client_tokens),
+            answer_deadline: args.answer_deadline,
+            prometheus,
+            database,
+            health,
+            draining: AtomicBool::new(false),
+            hooks_in_flight: AtomicUsize::new(0),
+        });
+
+        let (hook_server, hook_addr) = {
+            let node = node.clone();
+            let server =
+                HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::hook::configure))
+                    // Longer than nginx keeps its side open, so that nginx never writes into a closing connection.
+                    .keep_alive(Duration::from_secs(75))
+                    .client_request_timeout(Duration::from_secs(5))
+                    .shutdown_timeout(args.drain_deadline.as_secs().max(1))
+                    .disable_signals()
+                    .bind(args.hook_addr)
+                    .with_context(|| format!("binding ORDERHOOK_HOOK_ADDR {}", args.hook_addr))?;
+            let addr = bound(&server.addrs(), args.hook_addr);
+            (server.run(), addr)
+        };
+        let (ops_server, ops_addr) = {
+            let node = node.clone();
+            let server =
+                HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::ops::configure))
+                    .workers(1)
+                    .shutdown_timeout(1)
+                    .disable_signals()
+                    .bind(args.ops_addr)
+                    .with_context(|| format!("binding ORDERHOOK_OPS_ADDR {}", args.ops_addr))?;
+            let addr = bound(&server.addrs(), args.ops_addr);
+            (server.run(), addr)
+        };
+        let servers = [hook_server.handle(), ops_server.handle()];
+        actix_rt::spawn(hook_server);
+        actix_rt::spawn(ops_server);
+        tracing::info!(node = %node.name, hooks = %hook_addr, operations = %ops_addr, "serving");
+        Ok(Self {
+            hook_addr,
+            ops_addr,
+            node,
+            servers,
+            drain_deadline: args.drain_deadline,
+        })
+    }
+
+    /// Drains and ends: new hooks get 503 at once, hooks in flight are answered, then actors and
+    /// batches run empty. Returns whether all of that was done by the deadline.
+    pub async fn stop(self) -> bool {
+        let deadline = Instant::now() + self.drain_deadline;
+        tracing::info!("draining");
+        self.node.draining.store(true, Ordering::Release);
+        while self.node.hooks_in_flight.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let drained = self.node.actors.drain(deadline).await;
+        for server in &self.servers {
+            server.stop(true).await;
+        }
+        tracing::info!(drained, "stopped");
+        drained
+    }
+}
+
+/// The address that was really bound: port 0 means any.
+fn bound(addrs: &[SocketAddr], asked: SocketAddr) -> SocketAddr {
+    addrs.first().copied().unwrap_or(asked)
+}

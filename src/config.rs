@@ -1,0 +1,168 @@
+//! Settings of a node: environment variables, each also a flag of `serve`, documented by `--help`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use clap::{Args, ValueEnum};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+/// Where PostgreSQL is; every command that stores or reads needs it.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseArgs {
+    /// PostgreSQL URL; several hosts are tried in turn until one is writable
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: SecretString,
+}
+
+/// Settings of `orderhook serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Where PostgreSQL is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+
+    /// Accepted Client-Token values, comma-separated (two during a change)
+    #[arg(
+        long,
+        env = "ORDERHOOK_CLIENT_TOKENS",
+        value_delimiter = ',',
+        required = true,
+        hide_env_values = true
+    )]
+    pub client_tokens: Vec<SecretString>,
+
+    /// Where hooks arrive
+    #[arg(long, env = "ORDERHOOK_HOOK_ADDR", default_value = "127.0.0.1:8080")]
+    pub hook_addr: SocketAddr,
+
+    /// Operations: metrics, health, JSON; never exposed to the world
+    #[arg(long, env = "ORDERHOOK_OPS_ADDR", default_value = "127.0.0.1:8081")]
+    pub ops_addr: SocketAddr,
+
+    /// The name of this node in the journal, the logs and pg_stat_activity [default: host name and hook port]
+    #[arg(long, env = "ORDERHOOK_NODE")]
+    pub node: Option<String>,
+
+    /// The bot's token; empty: notices are rendered to the log instead of sent
+    #[arg(long, env = "ORDERHOOK_TELEGRAM_TOKEN", default_value = "", hide_env_values = true)]
+    pub telegram_token: SecretString,
+
+    /// Another Bot API server instead of Telegram's (tests, a local Bot API server)
+    #[arg(long, env = "ORDERHOOK_TELEGRAM_API_URL")]
+    pub telegram_api_url: Option<Url>,
+
+    /// The longest that one call of the Bot API may take
+    #[arg(long, env = "ORDERHOOK_TELEGRAM_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub telegram_timeout: Duration,
+
+    /// The time zone in which staff read delivery windows
+    #[arg(long, env = "ORDERHOOK_TIME_ZONE", default_value = "Europe/Moscow")]
+    pub time_zone: Tz,
+
+    /// A hook that is not committed by then is answered 503; must be below nginx's read timeout
+    #[arg(long, env = "ORDERHOOK_ANSWER_DEADLINE", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub answer_deadline: Duration,
+
+    /// Events that may wait for one order
+    #[arg(long, env = "ORDERHOOK_ORDER_QUEUE", default_value = "128")]
+    pub order_queue: NonZeroUsize,
+
+    /// An order's actor to which nothing has come for so long leaves the memory
+    #[arg(long, env = "ORDERHOOK_ORDER_IDLE", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub order_idle: Duration,
+
+    /// Raw bodies older than this many days are pruned
+    #[arg(long, env = "ORDERHOOK_RAW_BODY_DAYS", default_value = "90", value_parser = clap::value_parser!(u32).range(1..))]
+    pub raw_body_days: u32,
+
+    /// From the creation of an order to its expectedAssemblyTime
+    #[arg(long, env = "ORDERHOOK_ASSEMBLY_TIME", default_value = "60m", value_parser = humantime::parse_duration)]
+    pub assembly_time: Duration,
+
+    /// The most connections to PostgreSQL, besides the leader's own one
+    #[arg(long, env = "ORDERHOOK_POOL_SIZE", default_value = "8")]
+    pub pool_size: NonZeroUsize,
+
+    /// After SIGTERM the node ends by then, drained or not
+    #[arg(long, env = "ORDERHOOK_DRAIN_DEADLINE", default_value = "15s", value_parser = humantime::parse_duration)]
+    pub drain_deadline: Duration,
+
+    /// How logs are written.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// How logs are written; for every command.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
+    /// What is logged, as tracing directives
+    #[arg(long, env = "ORDERHOOK_LOG", default_value = "info")]
+    pub log: String,
+
+    /// How it is written
+    #[arg(long, env = "ORDERHOOK_LOG_FORMAT", default_value = "pretty")]
+    pub log_format: LogFormat,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people: one short line per event, coloured on a terminal.
+    Pretty,
+    /// For machines: one JSON object per line.
+    Json,
+}
+
+/// A combination of settings that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A blank token would let everybody in.
+    #[error("ORDERHOOK_CLIENT_TOKENS holds an empty token")]
+    EmptyToken,
+    /// SM waits five seconds, and a second try must fit in.
+    #[error("ORDERHOOK_ANSWER_DEADLINE must be between 50ms and 4s, so that SM gets its answer within 5 s")]
+    AnswerDeadline,
+    /// The date would leave what a date can hold.
+    #[error("ORDERHOOK_ASSEMBLY_TIME must be at most 30 days")]
+    AssemblyTime,
+}
+
+impl ServeArgs {
+    /// Checks what a single setting cannot show.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the variable.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        if self
+            .client_tokens
+            .iter()
+            .any(|token| token.expose_secret().trim().is_empty())
+        {
+            return Err(SettingsError::EmptyToken);
+        }
+        if !(Duration::from_millis(50)..=Duration::from_secs(4)).contains(&self.answer_deadline) {
+            return Err(SettingsError::AnswerDeadline);
+        }
+        if self.assembly_time > Duration::from_secs(30 * 24 * 60 * 60) {
+            return Err(SettingsError::AssemblyTime);
+        }
+        Ok(())
+    }
+
+    /// The node's name: as set, else host name and hook port, which tells four nodes of one machine apart.
+    #[must_use]
+    pub fn node_name(&self) -> String {
+        self.node.clone().unwrap_or_else(|| {
+            let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+            let host = host.trim();
+            format!(
+                "{}:{}",
+                if host.is_empty() { "node" } else { host },
+                self.hook_addr.port()
+            )
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! The Prometheus side of the figures: descriptions, buckets, and zeros from the start.
+//!
+//! Counters and histograms are filled where things happen; gauges are read when somebody asks.
+//! Labels are closed lists (invariant 7): event, outcome, actor, message, kind.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use orderhook_actors::error::DeliverError;
+use orderhook_actors::metrics as actors;
+use orderhook_domain::apply::{Conflict, Outcome};
+use orderhook_domain::event::EventKind;
+use orderhook_domain::notice::NoticeKind;
+
+/// Answered hooks by event and outcome. Counter.
+pub const HOOKS_TOTAL: &str = "orderhook_hooks_total";
+/// From the arrival of a hook to its answer. Histogram.
+pub const HOOK_SECONDS: &str = "orderhook_hook_seconds";
+/// Notices that wait to be sent. Gauge.
+pub const NOTICES_PENDING: &str = "orderhook_notices_pending";
+/// Age of the oldest notice that waits to be sent. Gauge.
+pub const NOTICES_OLDEST_SECONDS: &str = "orderhook_notices_oldest_seconds";
+/// 1 on the node that sends to Telegram. Gauge.
+pub const LEADER: &str = "orderhook_leader";
+/// Fields of a wrong type that were ignored, over all hooks. Counter.
+pub const FIELDS_TOLERATED_TOTAL: &str = "orderhook_fields_tolerated_total";
+/// Connections of the pool by state. Gauge.
+pub const POOL_CONNECTIONS: &str = "orderhook_pool_connections";
+
+/// Outcomes of a hook that reached no order, besides those of [`Outcome`] and [`DeliverError`].
+pub const REFUSED_AT_THE_DOOR: [&str; 3] = ["forbidden", "too_large", "too_slow"];
+
+/// The label for an event that could not be read, or was not looked at.
+pub const NO_EVENT: &str = "unreadable";
+
+/// Buckets for what must be quick: from a tenth of a millisecond to SM's five seconds, with the
+/// answer deadline of two seconds as a border.
+const QUICK_SECONDS: [f64; 14] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 2.0, 5.0,
+];
+const ROWS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Starts the recorder, once per process, and returns what renders it.
+///
+/// # Errors
+/// [`BuildError`] when another recorder is installed already.
+pub fn start() -> Result<PrometheusHandle, BuildError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets(&QUICK_SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(actors::COMMIT_ROWS.to_owned()), &ROWS)?
+        .install_recorder()?;
+    describe();
+    register_zeros();
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
+
+/// Drains the histograms; without it they grow until somebody scrapes.
+pub async fn upkeep(handle: PrometheusHandle) {
+    let mut every = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        every.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+fn describe() {
+    describe_counter!(HOOKS_TOTAL, "Hooks answered, by canonical event and outcome");
+    describe_histogram!(
+        HOOK_SECONDS,
+        Unit::Seconds,
+        "From the arrival of a hook to its answer; SM waits 5 s"
+    );
+    describe_counter!(FIELDS_TOLERATED_TOTAL, "Fields of a wrong type that were ignored");
+    describe_gauge!(
+        actors::MAILBOX_DEPTH,
+        "Commands that wait or are being handled, by actor kind"
+    );
+    describe_histogram!(
+        actors::MAILBOX_WAIT_SECONDS,
+        Unit::Seconds,
+        "From sending a command to the start of its work, by actor kind and message"
+    );
+    describe_histogram!(
+        actors::MAILBOX_HANDLE_SECONDS,
+        Unit::Seconds,
+        "From the start of a command's work to its end, by actor kind and message"
+    );
+    describe_counter!(
+        actors::MAILBOX_REFUSED_TOTAL,
+        "Commands refused because a mailbox was full"
+    );
+    describe_gauge!(actors::ORDERS_ACTIVE, "Order actors alive in this process");
+    describe_counter!(
+        actors::ORDER_ACTORS_TOTAL,
+        "Order actors started, retired, or lost to a panic"
+    );
+    describe_histogram!(actors::COMMIT_SECONDS, Unit::Seconds, "Time of one group commit");
+    describe_histogram!(actors::COMMIT_ROWS, "Events in one group commit");
+    describe_counter!(
+        actors::VERSION_CONFLICTS_TOTAL,
+        "Events judged again because another node was faster"
+    );
+    describe_counter!(
+        actors::COMMITS_UNSTORABLE_TOTAL,
+        "Events that the database cannot store"
+    );
+    describe_counter!(
+        actors::CONFLICTS_TOTAL,
+        "Orders that contradict themselves, by contradiction"
+    );
+    describe_counter!(
+        actors::COMPOSITIONS_RESTORED_TOTAL,
+        "Changes that brought back an earlier composition"
+    );
+    describe_counter!(
+        actors::ANSWER_RECORDS_LOST_TOTAL,
+        "Records of answers given up; they count as unanswered"
+    );
+    describe_gauge!(NOTICES_PENDING, "Notices that wait to be sent, in the whole pool");
+    describe_gauge!(
+        NOTICES_OLDEST_SECONDS,
+        Unit::Seconds,
+        "Age of the oldest notice that waits to be sent"
+    );
+    describe_counter!(actors::NOTICES_TOTAL, "Notices told to staff, by kind and outcome");
+    describe_gauge!(LEADER, "1 on the node that sends to Telegram, else 0");
+    describe_gauge!(POOL_CONNECTIONS, "Connections to PostgreSQL, by state");
+}
+
+/// Every family is exposed from the start, so that a rate over it is never missing.
+fn register_zeros() {
+    let refused = DeliverError::ALL.iter().map(|error| error.as_str());
+    let outcomes: Vec<&'static str> = Outcome::ALL
+        .iter()
+        .map(|outcome| outcome.as_str())
+        .chain(refused)
+        .collect();
+    for event in EventKind::ALL.iter().map(|kind| kind.as_str()).chain([NO_EVENT]) {
+        for outcome in &outcomes {
+            counter!(HOOKS_TOTAL, "event" => event, "outcome" => *outcome).increment(0);
+        }
+    }
+    for outcome in REFUSED_AT_THE_DOOR {
+        counter!(HOOKS_TOTAL, "event" => NO_EVENT, "outcome" => outcome).increment(0);
+    }
+    for kind in NoticeKind::ALL {
+        for outcome in ["sent", "failed"] {
+            counter!(actors::NOTICES_TOTAL, "kind" => kind.as_str(), "outcome" => outcome).increment(0);
+        }
+    }
+    for event in ["started", "retired", "lost"] {
+        counter!(actors::ORDER_ACTORS_TOTAL, "event" => event).increment(0);
+    }
+    for conflict in Conflict::ALL {
+        counter!(actors::CONFLICTS_TOTAL, "conflict" => conflict.as_str()).increment(0);
+    }
+    for name in [
+        FIELDS_TOLERATED_TOTAL,
+        actors::VERSION_CONFLICTS_TOTAL,
+        actors::COMMITS_UNSTORABLE_TOTAL,
+        actors::COMPOSITIONS_RESTORED_TOTAL,
+        actors::ANSWER_RECORDS_LOST_TOTAL,
+    ] {
+        counter!(name).increment(0);
+    }
+    for name in [actors::ORDERS_ACTIVE, NOTICES_PENDING, NOTICES_OLDEST_SECONDS, LEADER] {
+        gauge!(name).set(0.0);
+    }
+    for name in [HOOK_SECONDS, actors::COMMIT_SECONDS, actors::COMMIT_ROWS] {
+        // Creating the handle is enough to expose the family.
+        drop(histogram!(name));
+    }
+}

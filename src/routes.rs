@@ -1,0 +1,32 @@
+//! The two listeners: hooks from SM, and operations.
+
+pub mod hook;
+pub mod ops;
+mod token;
+
+pub use token::ClientTokens;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ContentType, RETRY_AFTER};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use orderhook_domain::protocol::answer::ErrorBody;
+
+/// The body of an error in the shape that SM itself uses (protocol section 3).
+fn error_response(body: &ErrorBody) -> HttpResponse {
+    let status = StatusCode::from_u16(body.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponseBuilder::new(status);
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        response.insert_header((RETRY_AFTER, "1"));
+    }
+    json_response(&mut response, body)
+}
+
+/// Serialising our own plain structs into memory cannot fail; if it did, an empty body with the same
+/// status is still a true answer.
+fn json_response<T: serde::Serialize>(response: &mut HttpResponseBuilder, body: &T) -> HttpResponse {
+    response.content_type(ContentType::json());
+    match serde_json::to_vec(body) {
+        Ok(bytes) => response.body(bytes),
+        Err(_) => response.finish(),
+    }
+}

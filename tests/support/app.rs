@@ -1,0 +1,215 @@
+//! The production app, started as `main` starts it, on free ports and a database of its own.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use clap::Parser;
+use orderhook::app::App;
+use orderhook::cli::{Cli, Command as CliCommand};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+/// The token that every test node accepts.
+pub const TOKEN: &str = "test-token";
+
+/// How to reach a node, in this process or in another one.
+#[derive(Clone)]
+pub struct NodeClient {
+    /// `http://127.0.0.1:port` of the hook listener.
+    pub hooks: String,
+    /// `http://127.0.0.1:port` of the operations listener.
+    pub ops: String,
+    /// Keeps connections alive, as SM and nginx do.
+    pub http: Client,
+}
+
+impl NodeClient {
+    fn new(hook_addr: &str, ops_addr: &str) -> Self {
+        Self {
+            hooks: format!("http://{hook_addr}"),
+            ops: format!("http://{ops_addr}"),
+            http: Client::new(),
+        }
+    }
+
+    /// A hook with the right token, ready for more headers.
+    pub fn hook(&self, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.http
+            .post(format!("{}/sbermarket/orders/hook/", self.hooks))
+            .header("Client-Token", TOKEN)
+            .body(body)
+    }
+
+    /// Sends a hook and returns status and JSON body.
+    pub async fn send(&self, body: impl Into<reqwest::Body>) -> (StatusCode, Value) {
+        let response = self.hook(body).send().await.unwrap();
+        (response.status(), response.json().await.unwrap())
+    }
+
+    /// Sends a hook that must be accepted, and returns the JSON body.
+    pub async fn accepted(&self, body: impl Into<reqwest::Body>) -> Value {
+        let (status, answer) = self.send(body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer
+    }
+
+    /// `GET` on the operations listener.
+    pub async fn ops(&self, path: &str) -> Response {
+        self.http.get(format!("{}{path}", self.ops)).send().await.unwrap()
+    }
+
+    /// `GET /api/orders/{order_id}`, which must know the order.
+    pub async fn order(&self, order_id: &str) -> Value {
+        let mut url = reqwest::Url::parse(&self.ops).unwrap();
+        url.path_segments_mut().unwrap().extend(["api", "orders", order_id]);
+        let response = self.http.get(url).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{order_id}");
+        response.json().await.unwrap()
+    }
+
+    /// `GET /metrics`: the sum over all series of a family whose labels contain every given text.
+    pub async fn metric(&self, family: &str, labels: &[&str]) -> f64 {
+        let text = self.ops("/metrics").await.text().await.unwrap();
+        text.lines()
+            .filter(|line| line.split(['{', ' ']).next() == Some(family))
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
+    }
+}
+
+/// A node in this process. It is drained and stopped on drop.
+pub struct TestApp {
+    /// How to reach it.
+    pub client: NodeClient,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<bool>>,
+}
+
+impl std::ops::Deref for TestApp {
+    type Target = NodeClient;
+
+    fn deref(&self) -> &NodeClient {
+        &self.client
+    }
+}
+
+impl TestApp {
+    /// Starts a node on this database, with more settings as flags of `serve`.
+    pub async fn start(database_url: &str, flags: &[&str]) -> Self {
+        let command_line: Vec<String> = serve_command_line(database_url, flags);
+        let cli = Cli::try_parse_from(command_line).unwrap();
+        let CliCommand::Serve(args) = cli.command else { panic!("not serve") };
+        let (stop, stopped) = oneshot::channel();
+        let (started, addrs) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            actix_rt::System::new().block_on(async {
+                let app = App::start(&args, io.handle()).await.unwrap();
+                started.send((app.hook_addr.to_string(), app.ops_addr.to_string())).unwrap();
+                // The test has ended either way.
+                let _ = stopped.await;
+                app.stop().await
+            })
+        });
+        let (hook_addr, ops_addr) = addrs.await.unwrap();
+        Self {
+            client: NodeClient::new(&hook_addr, &ops_addr),
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let drained = self.thread.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            assert!(matches!(drained, Some(Ok(true))), "the node did not drain");
+        }
+    }
+}
+
+/// A node in a process of its own, for what only a process can do: be killed, or frozen.
+pub struct TestProcess {
+    /// How to reach it.
+    pub client: NodeClient,
+    child: Child,
+}
+
+impl std::ops::Deref for TestProcess {
+    type Target = NodeClient;
+
+    fn deref(&self) -> &NodeClient {
+        &self.client
+    }
+}
+
+impl TestProcess {
+    /// Starts the binary and waits until it serves.
+    pub async fn start(database_url: &str, flags: &[&str]) -> Self {
+        let command_line = serve_command_line(database_url, flags);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_orderhook"))
+            .args(&command_line[1..])
+            .args(["--log-format", "json"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (started, addrs) = mpsc::channel();
+        // The pipe is read to its end: a process that cannot write its log would stand still.
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let log: Value = serde_json::from_str(&line).unwrap_or_default();
+                if log["message"] == "serving" {
+                    let addr = |name: &str| log[name].as_str().unwrap().to_owned();
+                    // Nobody waits for a second one.
+                    let _ = started.send((addr("hooks"), addr("operations")));
+                }
+            }
+        });
+        let addrs = tokio::task::spawn_blocking(move || addrs.recv()).await.unwrap();
+        let (hook_addr, ops_addr) = addrs.expect("the node ended before it served");
+        Self { client: NodeClient::new(&hook_addr, &ops_addr), child }
+    }
+
+    /// The process id, to send signals to.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, now.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal by its name, like `TERM` or `STOP`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end of the process and returns its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for TestProcess {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve_command_line(database_url: &str, flags: &[&str]) -> Vec<String> {
+    let own = ["orderhook", "serve", "--database-url", database_url, "--client-tokens", TOKEN];
+    let free_ports = ["--hook-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0"];
+    own.into_iter().chain(free_ports).chain(flags.iter().copied()).map(str::to_owned).collect()
+}

@@ -1,0 +1,6 @@
+//! What the black-box tests share. Every test binary uses a part of it.
+#![allow(dead_code, reason = "each test binary uses a part of the shared support")]
+#![allow(unreachable_pub, reason = "the modules are included by several test binaries")]
+
+pub mod app;
+pub mod database;
