@@ -1,5 +1,7 @@
 //! The fixtures: what working integrations have seen, and what must be refused.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
