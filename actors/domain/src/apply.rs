@@ -367,11 +367,24 @@ impl Step<'_> {
         }
     }
 
+    /// Every judged change is remembered, also one that was not applied: its repeats are repeats too.
     fn change(&mut self, change: &Change<'_>) -> ChangeVerdict {
+        let digest = ContentDigest::of(change.content);
+        let verdict = self.change_document(change, digest);
+        let memory = &mut self.next.memory;
+        memory.remember_change(JudgedChange {
+            delivery_id: change.delivery_id,
+            digest,
+            timestamp: change.timestamp,
+            after: memory.changes_applied,
+        });
+        verdict
+    }
+
+    fn change_document(&mut self, change: &Change<'_>, digest: ContentDigest) -> ChangeVerdict {
         let Some(document) = &self.next.document else {
             return ChangeVerdict::NoDifference;
         };
-        let digest = ContentDigest::of(change.content);
         if let Some(note) = self.staleness(change, digest) {
             return ChangeVerdict::Stale(note);
         }
@@ -383,18 +396,10 @@ impl Step<'_> {
         let (before, after) = (document.composition(), next_document.composition());
         let memory = &mut self.next.memory;
         memory.last_change_timestamp = memory.last_change_timestamp.max(change.timestamp);
-        if differs {
-            memory.changes_applied += 1;
-        }
-        memory.remember_change(JudgedChange {
-            delivery_id: change.delivery_id,
-            digest,
-            timestamp: change.timestamp,
-            after: memory.changes_applied,
-        });
         if !differs {
             return ChangeVerdict::NoDifference;
         }
+        memory.changes_applied += 1;
         if before != after {
             let restored = memory.past_compositions.contains(&after);
             memory.remember_composition(before);

@@ -2,7 +2,7 @@
 
 mod support;
 
-use orderhook_domain::apply::{Note, Outcome, Transition};
+use orderhook_domain::apply::{Conflict, Note, Outcome, Transition};
 use orderhook_domain::event::{Content, Event, EventKind};
 
 use support::build::{bare, changed, created, list, stamped};
@@ -159,4 +159,34 @@ fn parked_changes_act_by_arrival_not_by_commit() {
     story.deliver(&first);
     story.tell(created(&["milk 9"]));
     stands(&story, "milk 2");
+}
+
+#[test]
+fn a_repeat_of_a_change_that_came_after_closing_is_a_repeat_and_no_second_conflict() {
+    let mut story = Story::of(&[created(&["milk 9"]), bare(EventKind::Paid)]);
+    let after_closing = (Outcome::Ignored, &[Note::Conflict(Conflict::ChangedAfterClosing)][..]);
+    expect(&story.tell(stamped(x(), 10)), after_closing);
+    expect(&story.tell(stamped(x(), 10)), LATE_REPEAT);
+}
+
+#[test]
+fn a_repeat_of_a_change_that_was_too_old_is_a_repeat() {
+    let mut story = ordered();
+    story.tell(stamped(y(), 20));
+    expect(&story.tell(stamped(x(), 10)), OLDER);
+    expect(&story.tell(stamped(x(), 10)), LATE_REPEAT);
+}
+
+#[test]
+fn a_stale_repeat_that_was_not_answered_is_repeated_too() {
+    let mut story = ordered();
+    let first = story.next(x());
+    story.deliver(&first);
+    story.tell(y());
+    expect(&story.tell_unheard(x()), LATE_REPEAT);
+    // The record of the first answer was written late, in a batch.
+    story.recorded.insert(first.id);
+    story.tell(changed(list(&["milk 3"])));
+    expect(&story.tell(x()), LATE_REPEAT);
+    stands(&story, "milk 3");
 }
