@@ -173,13 +173,12 @@ pub fn questions(order: &Order, delivery: &Delivery) -> Vec<DeliveryId> {
                     .iter()
                     .filter(|parked| parked.kind == EventKind::Changed)
             };
-            if parked_changes().count() < 3 {
-                return Vec::new(); // A late repeat needs itself, its first arrival and a change between them.
+            // A late repeat has no timestamp, and needs its first arrival and a change between them.
+            let all_have_timestamps = parked_changes().all(|parked| parked.timestamp.is_some());
+            if all_have_timestamps || parked_changes().count() < 3 {
+                return Vec::new();
             }
-            parked_changes()
-                .filter(|parked| parked.timestamp.is_none())
-                .map(|parked| parked.delivery_id)
-                .collect()
+            parked_changes().map(|parked| parked.delivery_id).collect()
         }
         _ => Vec::new(),
     }

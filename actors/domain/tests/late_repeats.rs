@@ -190,3 +190,10 @@ fn a_stale_repeat_that_was_not_answered_is_repeated_too() {
     expect(&story.tell(x()), LATE_REPEAT);
     stands(&story, "milk 3");
 }
+
+#[test]
+fn parked_x_with_a_timestamp_answered_y_x_without_ends_in_x() {
+    let mut story = Story::of(&[stamped(x(), 10), y(), x()]);
+    expect(&story.tell(created(&["milk 9"])), RESTORED);
+    stands(&story, "milk 1");
+}
