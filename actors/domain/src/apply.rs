@@ -314,7 +314,9 @@ impl Step<'_> {
             earlier.kind == event.kind
                 && match event.kind {
                     EventKind::Changed => {
-                        timestamp.is_some() && earlier.timestamp == timestamp && earlier.content == event.content
+                        let same_event =
+                            timestamp.is_some() && earlier.timestamp == timestamp && earlier.content == event.content;
+                        same_event || earlier.delivery_id == delivery.id
                     }
                     // A second paid matters only by its totals (rule 6).
                     EventKind::Paid => earlier.content.total == event.content.total,
@@ -413,6 +415,14 @@ impl Step<'_> {
     /// Rule 5: a late repeat must not undo a newer change.
     fn staleness(&self, change: &Change<'_>, digest: ContentDigest) -> Option<Note> {
         let memory = &self.next.memory;
+        // The second try of a delivery is that delivery, even where its first answer is on record.
+        if memory
+            .judged_changes
+            .iter()
+            .any(|judged| judged.delivery_id == change.delivery_id)
+        {
+            return Some(Note::LateRepeat);
+        }
         let mut same_content = memory.judged_changes.iter().filter(|judged| judged.digest == digest);
         if let Some(timestamp) = change.timestamp {
             if same_content.any(|judged| judged.timestamp == Some(timestamp)) {

@@ -197,3 +197,39 @@ fn parked_x_with_a_timestamp_answered_y_x_without_ends_in_x() {
     expect(&story.tell(created(&["milk 9"])), RESTORED);
     stands(&story, "milk 1");
 }
+
+#[test]
+fn a_second_try_of_one_delivery_is_that_delivery_whatever_happened_between() {
+    let mut story = ordered();
+    let first = story.next(x());
+    expect(&story.deliver(&first), APPLIED);
+    story.recorded.insert(first.id);
+    story.tell(y());
+    expect(&story.deliver(&first), LATE_REPEAT);
+    stands(&story, "milk 2");
+}
+
+#[test]
+fn a_second_try_of_a_parked_delivery_does_not_wait_twice() {
+    let mut story = Story::new();
+    let first = story.next(x());
+    story.deliver(&first);
+    story.tell(y());
+    let second_try = story.deliver(&first);
+    expect(&second_try, (Outcome::Duplicate, &[]));
+    story.recorded.insert(first.id);
+    expect(&story.tell(created(&["milk 9"])), APPLIED);
+    stands(&story, "milk 2");
+}
+
+#[test]
+fn a_second_try_that_created_overtook_is_still_that_delivery() {
+    let mut story = Story::new();
+    let first = story.next(x());
+    story.deliver(&first);
+    story.recorded.insert(first.id);
+    story.tell(created(&["milk 9"]));
+    story.tell(y());
+    expect(&story.deliver(&first), LATE_REPEAT);
+    stands(&story, "milk 2");
+}
