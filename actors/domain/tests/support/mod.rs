@@ -11,3 +11,4 @@ pub mod build;
 pub mod drive;
 pub mod model;
 pub mod show;
+pub mod strategies;
