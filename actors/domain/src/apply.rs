@@ -184,13 +184,12 @@ pub fn questions(order: &Order, delivery: &Delivery) -> Vec<DeliveryId> {
                     .iter()
                     .filter(|parked| parked.kind == EventKind::Changed)
             };
-            if parked_changes().count() < 3 {
-                return Vec::new(); // A late repeat needs itself, its first arrival and a change between them.
+            // A late repeat has no timestamp, and needs its first arrival and a change between them.
+            let all_have_timestamps = parked_changes().all(|parked| parked.timestamp.is_some());
+            if all_have_timestamps || parked_changes().count() < 3 {
+                return Vec::new();
             }
-            parked_changes()
-                .filter(|parked| parked.timestamp.is_none())
-                .map(|parked| parked.delivery_id)
-                .collect()
+            parked_changes().map(|parked| parked.delivery_id).collect()
         }
         _ => Vec::new(),
     }
@@ -326,7 +325,9 @@ impl Step<'_> {
             earlier.kind == event.kind
                 && match event.kind {
                     EventKind::Changed => {
-                        timestamp.is_some() && earlier.timestamp == timestamp && earlier.content == event.content
+                        let same_event =
+                            timestamp.is_some() && earlier.timestamp == timestamp && earlier.content == event.content;
+                        same_event || earlier.delivery_id == delivery.id
                     }
                     // A second paid matters only by its totals (rule 6).
                     EventKind::Paid => earlier.content.total == event.content.total,
@@ -378,11 +379,24 @@ impl Step<'_> {
         }
     }
 
+    /// Every judged change is remembered, also one that was not applied: its repeats are repeats too.
     fn change(&mut self, change: &Change<'_>) -> ChangeVerdict {
+        let digest = ContentDigest::of(change.content);
+        let verdict = self.change_document(change, digest);
+        let memory = &mut self.next.memory;
+        memory.remember_change(JudgedChange {
+            delivery_id: change.delivery_id,
+            digest,
+            timestamp: change.timestamp,
+            after: memory.changes_applied,
+        });
+        verdict
+    }
+
+    fn change_document(&mut self, change: &Change<'_>, digest: ContentDigest) -> ChangeVerdict {
         let Some(document) = &self.next.document else {
             return ChangeVerdict::NoDifference;
         };
-        let digest = ContentDigest::of(change.content);
         if let Some(note) = self.staleness(change, digest) {
             return ChangeVerdict::Stale(note);
         }
@@ -394,18 +408,10 @@ impl Step<'_> {
         let (before, after) = (document.composition(), next_document.composition());
         let memory = &mut self.next.memory;
         memory.last_change_timestamp = memory.last_change_timestamp.max(change.timestamp);
-        if differs {
-            memory.changes_applied += 1;
-        }
-        memory.remember_change(JudgedChange {
-            delivery_id: change.delivery_id,
-            digest,
-            timestamp: change.timestamp,
-            after: memory.changes_applied,
-        });
         if !differs {
             return ChangeVerdict::NoDifference;
         }
+        memory.changes_applied += 1;
         if before != after {
             let restored = memory.past_compositions.contains(&after);
             memory.remember_composition(before);
@@ -420,6 +426,14 @@ impl Step<'_> {
     /// Rule 5: a late repeat must not undo a newer change.
     fn staleness(&self, change: &Change<'_>, digest: ContentDigest) -> Option<Note> {
         let memory = &self.next.memory;
+        // The second try of a delivery is that delivery, even where its first answer is on record.
+        if memory
+            .judged_changes
+            .iter()
+            .any(|judged| judged.delivery_id == change.delivery_id)
+        {
+            return Some(Note::LateRepeat);
+        }
         let mut same_content = memory.judged_changes.iter().filter(|judged| judged.digest == digest);
         if let Some(timestamp) = change.timestamp {
             if same_content.any(|judged| judged.timestamp == Some(timestamp)) {
