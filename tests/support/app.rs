@@ -102,14 +102,22 @@ impl TestApp {
     pub async fn start(database_url: &str, flags: &[&str]) -> Self {
         let command_line: Vec<String> = serve_command_line(database_url, flags);
         let cli = Cli::try_parse_from(command_line).unwrap();
-        let CliCommand::Serve(args) = cli.command else { panic!("not serve") };
+        let CliCommand::Serve(args) = cli.command else {
+            panic!("not serve")
+        };
         let (stop, stopped) = oneshot::channel();
         let (started, addrs) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let io = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .unwrap();
             actix_rt::System::new().block_on(async {
                 let app = App::start(&args, io.handle()).await.unwrap();
-                started.send((app.hook_addr.to_string(), app.ops_addr.to_string())).unwrap();
+                started
+                    .send((app.hook_addr.to_string(), app.ops_addr.to_string()))
+                    .unwrap();
                 // The test has ended either way.
                 let _ = stopped.await;
                 app.stop().await
@@ -174,7 +182,10 @@ impl TestProcess {
         });
         let addrs = tokio::task::spawn_blocking(move || addrs.recv()).await.unwrap();
         let (hook_addr, ops_addr) = addrs.expect("the node ended before it served");
-        Self { client: NodeClient::new(&hook_addr, &ops_addr), child }
+        Self {
+            client: NodeClient::new(&hook_addr, &ops_addr),
+            child,
+        }
     }
 
     /// The process id, to send signals to.
@@ -190,7 +201,11 @@ impl TestProcess {
 
     /// Sends a signal by its name, like `TERM` or `STOP`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 
@@ -209,7 +224,18 @@ impl Drop for TestProcess {
 }
 
 fn serve_command_line(database_url: &str, flags: &[&str]) -> Vec<String> {
-    let own = ["orderhook", "serve", "--database-url", database_url, "--client-tokens", TOKEN];
+    let own = [
+        "orderhook",
+        "serve",
+        "--database-url",
+        database_url,
+        "--client-tokens",
+        TOKEN,
+    ];
     let free_ports = ["--hook-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0"];
-    own.into_iter().chain(free_ports).chain(flags.iter().copied()).map(str::to_owned).collect()
+    own.into_iter()
+        .chain(free_ports)
+        .chain(flags.iter().copied())
+        .map(str::to_owned)
+        .collect()
 }

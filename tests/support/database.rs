@@ -28,9 +28,18 @@ impl TestDatabase {
         let admin = connect(&cluster_url()).await;
         let template = template(&admin).await;
         let name = format!("t_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
-        admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await.unwrap();
-        Self { url: with_database(&cluster_url(), &name), name }
+        admin
+            .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            .await
+            .unwrap();
+        admin
+            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
+            .await
+            .unwrap();
+        Self {
+            url: with_database(&cluster_url(), &name),
+            name,
+        }
     }
 
     /// For `DATABASE_URL`.
@@ -54,7 +63,10 @@ impl Drop for TestDatabase {
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
         // The test's own runtime may be gone or is busy being dropped: use another one.
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async move { connect(&cluster_url()).await.batch_execute(&statement).await })
         });
         if !matches!(dropping.join(), Ok(Ok(()))) {
@@ -83,7 +95,11 @@ async fn connect(url: &str) -> Client {
 }
 
 fn open(url: &str) -> Database {
-    let settings = DatabaseSettings { url: SecretString::from(url), node: "test".to_owned(), pool_size: 8 };
+    let settings = DatabaseSettings {
+        url: SecretString::from(url),
+        node: "test".to_owned(),
+        pool_size: 8,
+    };
     Database::open(&settings, tokio::runtime::Handle::current()).unwrap()
 }
 
@@ -101,10 +117,16 @@ async fn template(admin: &Client) -> String {
     let hash = u64::from_be_bytes(digest.finalize()[..8].try_into().unwrap());
     let name = format!("tmpl_{hash:016x}");
 
-    admin.execute("SELECT pg_advisory_lock($1)", &[&TEMPLATE_LOCK]).await.unwrap();
+    admin
+        .execute("SELECT pg_advisory_lock($1)", &[&TEMPLATE_LOCK])
+        .await
+        .unwrap();
     let ready = "SELECT FROM pg_database WHERE datname = $1 AND datistemplate";
     if admin.query_opt(ready, &[&name]).await.unwrap().is_none() {
-        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
+        admin
+            .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            .await
+            .unwrap();
         admin.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
         let url = with_database(&cluster_url(), &name);
         migrate(&open(&url)).await.unwrap();
@@ -114,6 +136,9 @@ async fn template(admin: &Client) -> String {
         let seal = format!("ALTER DATABASE {name} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false");
         admin.batch_execute(&seal).await.unwrap();
     }
-    admin.execute("SELECT pg_advisory_unlock($1)", &[&TEMPLATE_LOCK]).await.unwrap();
+    admin
+        .execute("SELECT pg_advisory_unlock($1)", &[&TEMPLATE_LOCK])
+        .await
+        .unwrap();
     name
 }

@@ -3,4 +3,5 @@
 #![allow(unreachable_pub, reason = "the modules are included by several test binaries")]
 
 pub mod app;
+pub mod cluster;
 pub mod database;

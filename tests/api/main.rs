@@ -1,0 +1,18 @@
+//! Black-box tests: the production app, a real PostgreSQL, hooks over HTTP.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod bodies;
+mod faults;
+mod life;
+mod nodes;
+mod operations;
+mod repeats;

@@ -1,0 +1,116 @@
+//! A PostgreSQL cluster of its own, for tests that restart or kill the server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// Stopped and removed on drop. Commits are durable against a crash of the server (not of the
+/// machine: `fsync` is off).
+pub struct TestCluster {
+    folder: TempDir,
+    port: u16,
+}
+
+impl TestCluster {
+    /// Starts a fresh cluster on a free port.
+    pub fn start() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("orderhook-pg-")
+            .tempdir_in("/tmp")
+            .unwrap();
+        // The server refuses to run as root and gives itself up to the user `postgres` then.
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(folder.path()));
+        }
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let cluster = Self { folder, port };
+        run(cluster
+            .server_tool("initdb")
+            .args([
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--username=postgres",
+                "-D",
+            ])
+            .arg(cluster.data()));
+        cluster.start_server();
+        cluster
+    }
+
+    /// For `DATABASE_URL`; the database `postgres` of this cluster.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Starts the server and waits until it accepts connections.
+    pub fn start_server(&self) {
+        let options = format!(
+            "-p {} -k {} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=100",
+            self.port,
+            self.folder.path().display()
+        );
+        run(self
+            .server_tool("pg_ctl")
+            .args(["start", "-w", "-s", "-o", &options, "-D"])
+            .arg(self.data())
+            .arg("-l")
+            .arg(self.folder.path().join("log")));
+    }
+
+    /// Stops the server as `kill -9` would: no checkpoint, no goodbye.
+    pub fn crash_server(&self) {
+        run(self
+            .server_tool("pg_ctl")
+            .args(["stop", "-m", "immediate", "-w", "-s", "-D"])
+            .arg(self.data()));
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn server_tool(&self, name: &str) -> Command {
+        let bin = std::env::var("ORDERHOOK_TEST_PG_BIN").unwrap_or_else(|_| "/usr/lib/postgresql/15/bin".to_owned());
+        let tool = Path::new(&bin).join(name);
+        let mut command = if is_root() {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(tool);
+            command
+        } else {
+            Command::new(tool)
+        };
+        // A folder that both users may stand in.
+        command.current_dir(self.folder.path());
+        command
+    }
+}
+
+impl Drop for TestCluster {
+    fn drop(&mut self) {
+        // It may be stopped already.
+        let _ = self
+            .server_tool("pg_ctl")
+            .args(["stop", "-m", "immediate", "-w", "-s", "-D"])
+            .arg(self.data())
+            .output();
+    }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
