@@ -4,6 +4,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod db;
+pub mod intake;
 pub mod metrics;
 pub mod routes;
 pub mod shutdown;

@@ -1,27 +1,24 @@
 //! `POST /sbermarket/orders/hook/`: authenticate, read, parse once, deliver, answer after the commit.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
+use actix_web::http::header::{ALLOW, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::StreamExt;
 use metrics::{counter, histogram};
 use orderhook_actors::error::DeliverError;
-use orderhook_actors::order_actor::{Acknowledged, Hook};
-use orderhook_actors::ports::{Answered, Arrival};
-use orderhook_domain::apply::Outcome;
-use orderhook_domain::event::{Delivery, EventKind};
-use orderhook_domain::ids::{DeliveryId, OrderId};
+use orderhook_actors::order_actor::Acknowledged;
+use orderhook_actors::ports::Answered;
+use orderhook_domain::event::EventKind;
+use orderhook_domain::ids::OrderId;
 use orderhook_domain::protocol::answer::{Answer, ErrorBody};
-use orderhook_domain::protocol::{self, Parsed, ParsedEvent, Rejection};
 use tracing::Instrument;
-use uuid::Uuid;
 
 use super::{error_response, json_response};
 use crate::app::Node;
+use crate::intake::{self, Incoming, Taken, Verdict};
 use crate::metrics::{FIELDS_TOLERATED_TOTAL, HOOK_SECONDS, HOOKS_TOTAL, NO_EVENT};
 
 /// The largest body (protocol section 3).
@@ -41,10 +38,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .route(web::post().to(receive))
                 .default_service(web::to(async || {
                     let mut response = error_response(&ErrorBody::method_not_allowed());
-                    response.headers_mut().insert(
-                        actix_web::http::header::ALLOW,
-                        actix_web::http::header::HeaderValue::from_static("POST"),
-                    );
+                    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
                     response
                 })),
         );
@@ -112,9 +106,48 @@ async fn answer(
         Ok(Err(BodyError::Broken)) | Err(_) => return at_the_door(&ErrorBody::request_timeout(), "too_slow"),
     };
     let deadline = Instant::now() + node.answer_deadline;
-    match protocol::parse(&body) {
-        Ok(parsed) => accepted(node, parsed, body.into(), received_at, request_id, deadline).await,
-        Err(rejection) => rejected(node, rejection, body.into(), received_at, request_id, deadline).await,
+    let incoming = Incoming {
+        body: body.into(),
+        received_at,
+        request_id,
+        replay: None,
+        deadline,
+    };
+    let taken = intake::take(&node.actors, incoming).await;
+    counter!(FIELDS_TOLERATED_TOTAL).increment(u64::from(taken.tolerated));
+    if matches!(taken.verdict, Verdict::Acknowledged(_)) {
+        note_answer(node, &taken, deadline);
+    }
+    Answering {
+        response: respond(&taken),
+        event: taken.kind.map_or(NO_EVENT, EventKind::as_str),
+        outcome: taken.verdict.as_str(),
+        order_id: taken.order_id,
+    }
+}
+
+/// The moment of the answer decides later whether a repeat is late (protocol section 5, rule 5). An
+/// answer past its deadline may have come too late for SM, and then counts as not given.
+fn note_answer(node: &Node, taken: &Taken, deadline: Instant) {
+    let matters = matches!(taken.kind, Some(EventKind::Created | EventKind::Changed));
+    if matters && Instant::now() < deadline {
+        node.actors.answers.record(Answered {
+            delivery_id: taken.delivery_id,
+            at: Utc::now(),
+        });
+    }
+}
+
+/// Over capacity is 429 and goes back to SM; every other refusal is 503 and another node may do
+/// better (protocol section 3).
+fn respond(taken: &Taken) -> HttpResponse {
+    match &taken.verdict {
+        Verdict::Acknowledged(acknowledged) => ok(&answer_of(taken.kind, acknowledged)),
+        Verdict::Rejected(rejection) => error_response(&ErrorBody::validation(rejection)),
+        Verdict::Refused(DeliverError::Busy) => error_response(&ErrorBody::overload()),
+        Verdict::Refused(
+            DeliverError::Deadline | DeliverError::Unavailable | DeliverError::Unstorable | DeliverError::Stopping,
+        ) => error_response(&ErrorBody::unavailable()),
     }
 }
 
@@ -141,147 +174,17 @@ async fn read_body(headers: &HeaderMap, mut payload: web::Payload) -> Result<Vec
     Ok(body)
 }
 
-async fn accepted(
-    node: &Node,
-    parsed: Parsed,
-    body: Arc<[u8]>,
-    received_at: DateTime<Utc>,
-    request_id: Option<String>,
-    deadline: Instant,
-) -> Answering {
-    counter!(FIELDS_TOLERATED_TOTAL).increment(u64::from(parsed.tolerated));
-    let event_name = parsed.kind.as_str();
-    let mut arrival = Arrival {
-        delivery_id: delivery_id(request_id.as_deref(), &body),
-        order_id: None,
-        kind: Some(parsed.kind),
-        event_type: Some(parsed.name),
-        received_at,
-        sm_timestamp: None,
-        request_id,
-        replay: None,
-        body,
-    };
-    let event = match parsed.event {
-        ParsedEvent::Order(event) => event,
-        ParsedEvent::Unaddressed { sm_timestamp } => {
-            arrival.sm_timestamp = sm_timestamp.map(|time| time.to_utc());
-            let recorded = node
-                .actors
-                .record(Arc::new(arrival), Outcome::Ignored, Vec::new(), deadline)
-                .await;
-            return match recorded {
-                Ok(()) => Answering {
-                    response: ok(&Answer::Ok { number: None }),
-                    event: event_name,
-                    outcome: Outcome::Ignored.as_str(),
-                    order_id: None,
-                },
-                Err(error) => refused(error, event_name, None),
-            };
-        }
-    };
-    arrival.order_id = Some(event.order_id.clone());
-    arrival.sm_timestamp = event.sm_timestamp.map(|time| time.to_utc());
-    let (kind, order_id, delivery_id) = (event.kind, event.order_id.clone(), arrival.delivery_id);
-    let delivery = Delivery {
-        id: delivery_id,
-        received_at,
-        event,
-    };
-    let hook = Hook {
-        delivery: Arc::new(delivery),
-        arrival: Arc::new(arrival),
-        deadline,
-    };
-    match node.actors.orders.deliver(hook).await {
-        Ok(acknowledged) => {
-            let response = ok(&answer_of(kind, &acknowledged));
-            // The moment of the answer decides later whether a repeat is late (rule 5). An answer past
-            // its deadline may have come too late for SM, and then counts as not given.
-            if matches!(kind, EventKind::Created | EventKind::Changed) && Instant::now() < deadline {
-                node.actors.answers.record(Answered {
-                    delivery_id,
-                    at: Utc::now(),
-                });
-            }
-            Answering {
-                response,
-                event: event_name,
-                outcome: acknowledged.outcome.as_str(),
-                order_id: Some(order_id),
-            }
-        }
-        Err(error) => refused(error, event_name, Some(order_id)),
-    }
-}
-
-/// A 400 is answered only after the body was recorded as rejected (protocol section 3).
-async fn rejected(
-    node: &Node,
-    rejection: Rejection,
-    body: Arc<[u8]>,
-    received_at: DateTime<Utc>,
-    request_id: Option<String>,
-    deadline: Instant,
-) -> Answering {
-    let event = rejection.kind.map_or(NO_EVENT, EventKind::as_str);
-    let order_id = rejection.order_id.clone();
-    let response = error_response(&ErrorBody::validation(&rejection));
-    let arrival = Arrival {
-        delivery_id: delivery_id(request_id.as_deref(), &body),
-        order_id: rejection.order_id,
-        kind: rejection.kind,
-        event_type: rejection.event_name,
-        received_at,
-        sm_timestamp: None,
-        request_id,
-        replay: None,
-        body,
-    };
-    match node
-        .actors
-        .record(Arc::new(arrival), Outcome::Rejected, rejection.errors, deadline)
-        .await
-    {
-        Ok(()) => Answering {
-            response,
-            event,
-            outcome: Outcome::Rejected.as_str(),
-            order_id,
-        },
-        Err(error) => refused(error, event, order_id),
-    }
-}
-
 fn ok(answer: &Answer) -> HttpResponse {
     json_response(&mut HttpResponseBuilder::new(StatusCode::OK), answer)
 }
 
-fn answer_of(kind: EventKind, acknowledged: &Acknowledged) -> Answer {
+fn answer_of(kind: Option<EventKind>, acknowledged: &Acknowledged) -> Answer {
     match (kind, &acknowledged.number, acknowledged.assembly_due_at) {
-        (EventKind::Created, Some(number), Some(due)) => Answer::Created {
+        (Some(EventKind::Created), Some(number), Some(due)) => Answer::Created {
             number: number.clone(),
             expected_assembly_time: due.fixed_offset(),
         },
         (_, number, _) => Answer::Ok { number: number.clone() },
-    }
-}
-
-/// Over capacity is 429 and goes back to SM; everything else is 503 and another node may do better
-/// (protocol section 3).
-fn refused(error: DeliverError, event: &'static str, order_id: Option<OrderId>) -> Answering {
-    let body = match error {
-        DeliverError::Busy => ErrorBody::overload(),
-        DeliverError::Deadline | DeliverError::Unavailable | DeliverError::Unstorable | DeliverError::Stopping => {
-            ErrorBody::unavailable()
-        }
-    };
-    Answering {
-        response: error_response(&body),
-        event,
-        outcome: error.as_str(),
-        order_id,
     }
 }
 
@@ -291,21 +194,4 @@ const MAX_REQUEST_ID_BYTES: usize = 64;
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
     (!id.is_empty() && id.len() <= MAX_REQUEST_ID_BYTES).then(|| id.to_owned())
-}
-
-/// Names this arrival. The second try of one request by nginx has the same `X-Request-Id` and the same
-/// body, and is the same delivery (protocol section 5, rule 5); the body is part of the name, so that a
-/// caller who always sends one id cannot make two hooks one. Without a request id every arrival is new.
-fn delivery_id(request_id: Option<&str>, body: &[u8]) -> DeliveryId {
-    use sha2::{Digest, Sha256};
-    let Some(request_id) = request_id else {
-        return DeliveryId(Uuid::now_v7());
-    };
-    let mut digest = Sha256::new();
-    digest.update(request_id.as_bytes());
-    digest.update([0]);
-    digest.update(body);
-    let mut half = [0; 16];
-    half.copy_from_slice(&digest.finalize()[..16]);
-    DeliveryId(uuid::Builder::from_custom_bytes(half).into_uuid())
 }

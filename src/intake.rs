@@ -1,0 +1,202 @@
+//! From the bytes of a hook to what became of it: the one way in, for SM and for a replay.
+//!
+//! Bytes are parsed once, an event goes to its order, what concerns no order goes to the journal.
+//! Nothing is answered here; the caller turns the [`Taken`] into its own kind of answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use orderhook_actors::error::DeliverError;
+use orderhook_actors::order_actor::{Acknowledged, Hook};
+use orderhook_actors::ports::{Arrival, Replay};
+use orderhook_actors::system::Actors;
+use orderhook_domain::apply::Outcome;
+use orderhook_domain::event::{Delivery, EventKind};
+use orderhook_domain::ids::{DeliveryId, OrderId};
+use orderhook_domain::protocol::{self, Parsed, ParsedEvent, Rejection};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// A body with the circumstances of its arrival.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Byte for byte as sent.
+    pub body: Arc<[u8]>,
+    /// When it arrived at the HTTP listener, in whole microseconds.
+    pub received_at: DateTime<Utc>,
+    /// The id that nginx gave the request.
+    pub request_id: Option<String>,
+    /// Set when an operator plays a stored body again.
+    pub replay: Option<ReplayedArrival>,
+    /// From then on nothing of it is sent to the database any more.
+    pub deadline: Instant,
+}
+
+/// A stored arrival that is judged again.
+#[derive(Debug)]
+pub struct ReplayedArrival {
+    /// Which one, and who asked.
+    pub replay: Replay,
+    /// When it first arrived: the marks that it sets carry this time.
+    pub first_received_at: DateTime<Utc>,
+}
+
+/// What became of a body.
+#[derive(Debug)]
+pub struct Taken {
+    /// The canonical event; `None` when the body was not readable that far.
+    pub kind: Option<EventKind>,
+    /// The order, as far as it was readable.
+    pub order_id: Option<OrderId>,
+    /// Fields of a wrong type that were ignored.
+    pub tolerated: u32,
+    /// Names the arrival in the journal.
+    pub delivery_id: DeliveryId,
+    /// The decision.
+    pub verdict: Verdict,
+}
+
+/// The decision on a body.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is durable.
+    Acknowledged(Acknowledged),
+    /// It can never be read; that it was sent is durable.
+    Rejected(Rejection),
+    /// It is not known to be durable; the caller repeats.
+    Refused(DeliverError),
+}
+
+impl Verdict {
+    /// The word in logs and metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Acknowledged(acknowledged) => acknowledged.outcome.as_str(),
+            Self::Rejected(_) => Outcome::Rejected.as_str(),
+            Self::Refused(error) => error.as_str(),
+        }
+    }
+}
+
+/// Takes one body in and returns when it is durable, refused, or past its deadline.
+pub async fn take(actors: &Actors, incoming: Incoming) -> Taken {
+    match protocol::parse(&incoming.body) {
+        Ok(parsed) => take_event(actors, parsed, incoming).await,
+        Err(rejection) => take_rejected(actors, rejection, incoming).await,
+    }
+}
+
+async fn take_event(actors: &Actors, parsed: Parsed, incoming: Incoming) -> Taken {
+    let Parsed {
+        name,
+        kind,
+        tolerated,
+        event,
+    } = parsed;
+    let judged_at = incoming
+        .replay
+        .as_ref()
+        .map_or(incoming.received_at, |replayed| replayed.first_received_at);
+    let deadline = incoming.deadline;
+    let mut arrival = arrival(incoming);
+    arrival.kind = Some(kind);
+    arrival.event_type = Some(name);
+    let delivery_id = arrival.delivery_id;
+    let (order_id, verdict) = match event {
+        ParsedEvent::Order(event) => {
+            let order_id = event.order_id.clone();
+            arrival.order_id = Some(order_id.clone());
+            arrival.sm_timestamp = event.sm_timestamp.map(|time| time.to_utc());
+            let delivery = Delivery {
+                id: delivery_id,
+                received_at: judged_at,
+                event,
+            };
+            let hook = Hook {
+                delivery: Arc::new(delivery),
+                arrival: Arc::new(arrival),
+                deadline,
+            };
+            (Some(order_id), actors.orders.deliver(hook).await)
+        }
+        ParsedEvent::Unaddressed { sm_timestamp } => {
+            arrival.sm_timestamp = sm_timestamp.map(|time| time.to_utc());
+            let recorded = actors
+                .record(Arc::new(arrival), Outcome::Ignored, Vec::new(), deadline)
+                .await;
+            (None, recorded.map(|()| nothing_changed()))
+        }
+    };
+    let verdict = verdict.map_or_else(Verdict::Refused, Verdict::Acknowledged);
+    Taken {
+        kind: Some(kind),
+        order_id,
+        tolerated,
+        delivery_id,
+        verdict,
+    }
+}
+
+/// What is said of an event about no order.
+const fn nothing_changed() -> Acknowledged {
+    Acknowledged {
+        outcome: Outcome::Ignored,
+        notes: Vec::new(),
+        number: None,
+        assembly_due_at: None,
+    }
+}
+
+/// A body is rejected only after that was recorded (protocol section 3).
+async fn take_rejected(actors: &Actors, rejection: Rejection, incoming: Incoming) -> Taken {
+    let deadline = incoming.deadline;
+    let mut arrival = arrival(incoming);
+    arrival.kind = rejection.kind;
+    arrival.event_type.clone_from(&rejection.event_name);
+    arrival.order_id.clone_from(&rejection.order_id);
+    let delivery_id = arrival.delivery_id;
+    let errors = rejection.errors.clone();
+    let recorded = actors
+        .record(Arc::new(arrival), Outcome::Rejected, errors, deadline)
+        .await;
+    Taken {
+        kind: rejection.kind,
+        order_id: rejection.order_id.clone(),
+        tolerated: 0,
+        delivery_id,
+        verdict: recorded.map_or_else(Verdict::Refused, |()| Verdict::Rejected(rejection)),
+    }
+}
+
+/// The arrival as far as it is known before the body is understood.
+fn arrival(incoming: Incoming) -> Arrival {
+    Arrival {
+        delivery_id: delivery_id(incoming.request_id.as_deref(), &incoming.body),
+        order_id: None,
+        kind: None,
+        event_type: None,
+        received_at: incoming.received_at,
+        sm_timestamp: None,
+        request_id: incoming.request_id,
+        replay: incoming.replay.map(|replayed| replayed.replay),
+        body: incoming.body,
+    }
+}
+
+/// Names an arrival. The second try of one request by nginx has the same `X-Request-Id` and the same
+/// body, and is the same delivery (protocol section 5, rule 5); the body is part of the name, so that a
+/// caller who always sends one id cannot make two hooks one. Without a request id every arrival is new.
+fn delivery_id(request_id: Option<&str>, body: &[u8]) -> DeliveryId {
+    let Some(request_id) = request_id else {
+        return DeliveryId(Uuid::now_v7());
+    };
+    let mut digest = Sha256::new();
+    digest.update(request_id.as_bytes());
+    digest.update([0]);
+    digest.update(body);
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest.finalize()[..16]);
+    DeliveryId(uuid::Builder::from_custom_bytes(half).into_uuid())
+}
