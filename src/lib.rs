@@ -1,1 +1,2 @@
 //! orderhook: see the README.
+pub mod telegram;
