@@ -8,4 +8,5 @@ pub mod intake;
 pub mod metrics;
 pub mod routes;
 pub mod shutdown;
+pub mod telegram;
 pub mod telemetry;

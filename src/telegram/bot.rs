@@ -1,0 +1,195 @@
+//! Delivery through the Bot API.
+//!
+//! teloxide writes the request and knows the API's errors, but we carry the request ourselves:
+//! teloxide sleeps 10 s on every 5xx, hides the HTTP status, and reads the whole message of an
+//! answer of which we need only the id, so that a field it does not know would look like a failure.
+
+mod answer;
+
+use std::collections::VecDeque;
+use std::error::Error as _;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use orderhook_actors::ports::{Messenger, Rendered, SendError, WaitingNotice};
+use teloxide::Bot;
+use teloxide::payloads::{SendMessage, SendMessageSetters as _};
+use teloxide::types::{ChatId, LinkPreviewOptions, MessageId, ParseMode, ReplyParameters};
+use tokio::runtime::Handle;
+
+use self::answer::Failure;
+use super::markup::{split, units};
+use super::merge;
+use super::texts::Texts;
+
+/// Text that is refused as too long although it is shorter than this is refused for another reason.
+const SHORTEST_PIECE_UNITS: usize = 256;
+/// Between the pieces of one text: as Telegram allows a private chat and a group.
+const CHAT_PAUSE: Duration = Duration::from_secs(1);
+const GROUP_PAUSE: Duration = Duration::from_secs(3);
+
+/// Sends to Telegram. Has no `Debug`: the bot holds the token.
+pub(super) struct BotMessenger {
+    bot: Bot,
+    texts: Texts,
+    io: Handle,
+}
+
+impl BotMessenger {
+    pub(super) const fn new(bot: Bot, texts: Texts, io: Handle) -> Self {
+        Self { bot, texts, io }
+    }
+}
+
+impl Messenger for BotMessenger {
+    fn render(&self, notices: &[WaitingNotice]) -> Vec<Rendered> {
+        merge::render(self.texts, notices)
+    }
+
+    /// Runs on the I/O runtime, whoever awaits it, and to its end even if nobody does any more:
+    /// a request that was begun may already have been delivered.
+    fn send(&self, chat_id: i64, message: Rendered) -> BoxFuture<'static, Result<i64, SendError>> {
+        let (bot, io) = (self.bot.clone(), self.io.clone());
+        Box::pin(async move {
+            match io.spawn(deliver(bot, chat_id, message)).await {
+                Ok(result) => result,
+                Err(_) => Err(SendError::Temporary("the I/O runtime stopped".to_owned())),
+            }
+        })
+    }
+}
+
+/// One message, in the best form that Telegram takes: HTML, else without the reply, else plain text.
+async fn deliver(bot: Bot, chat_id: i64, message: Rendered) -> Result<i64, SendError> {
+    let html = request(chat_id, message.html).parse_mode(ParseMode::Html);
+    let first = match message.reply_to.and_then(|id| i32::try_from(id).ok()) {
+        Some(id) => html
+            .clone()
+            .reply_parameters(ReplyParameters::new(MessageId(id)).allow_sending_without_reply()),
+        None => html.clone(),
+    };
+    let mut sent = post(&bot, &first).await;
+    if matches!(sent, Err(Failure::Reply)) {
+        tracing::warn!(target: "orderhook::telegram", chat_id, "Telegram knows no such message to reply to; sending without a reply");
+        sent = post(&bot, &html).await;
+    }
+    match sent {
+        Ok(message_id) => Ok(message_id),
+        Err(Failure::Text(reason)) => {
+            tracing::warn!(target: "orderhook::telegram", chat_id, reason, "Telegram refuses the text; sending it without markup");
+            deliver_plain(&bot, chat_id, message.plain).await
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// The text without markup, in as many messages as Telegram wants; the id of the first.
+///
+/// When a later piece fails the whole message has failed, and will be repeated from its beginning:
+/// rather a fact twice than never.
+async fn deliver_plain(bot: &Bot, chat_id: i64, text: String) -> Result<i64, SendError> {
+    let mut waiting = VecDeque::from([text]);
+    let mut first = None;
+    while let Some(piece) = waiting.pop_front() {
+        if first.is_some() {
+            tokio::time::sleep(if chat_id < 0 { GROUP_PAUSE } else { CHAT_PAUSE }).await;
+        }
+        match post(bot, &request(chat_id, piece.clone())).await {
+            Ok(message_id) => {
+                first.get_or_insert(message_id);
+            }
+            Err(Failure::Text(_)) if units(&piece) > SHORTEST_PIECE_UNITS => {
+                for half in halves(&piece).into_iter().rev() {
+                    waiting.push_front(half);
+                }
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    first.ok_or_else(|| SendError::Temporary("there is no text".to_owned()))
+}
+
+/// Whole lines, as many to a piece as make half of the text.
+fn halves(text: &str) -> Vec<String> {
+    let limit = units(text).div_ceil(2).max(SHORTEST_PIECE_UNITS / 2);
+    let mut pieces: Vec<String> = Vec::new();
+    for line in text.lines().flat_map(|line| split_plain(line, limit)) {
+        match pieces.last_mut() {
+            Some(piece) if units(piece) + 1 + units(&line) <= limit => {
+                piece.push('\n');
+                piece.push_str(&line);
+            }
+            _ => pieces.push(line),
+        }
+    }
+    pieces.retain(|piece| !piece.trim().is_empty());
+    pieces
+}
+
+/// [`split`] reads HTML; in plain text `<` and `&` are only characters.
+fn split_plain(line: &str, limit: usize) -> Vec<String> {
+    let (less, and) = ('\u{e000}', '\u{e001}');
+    let hidden = line.replace('<', &less.to_string()).replace('&', &and.to_string());
+    let shown = |piece: String| piece.replace(less, "<").replace(and, "&");
+    split(&hidden, limit, limit).into_iter().map(shown).collect()
+}
+
+fn request(chat_id: i64, text: String) -> SendMessage {
+    let no_preview = LinkPreviewOptions {
+        is_disabled: true,
+        url: None,
+        prefer_small_media: false,
+        prefer_large_media: false,
+        show_above_text: false,
+    };
+    SendMessage::new(ChatId(chat_id), text).link_preview_options(no_preview)
+}
+
+async fn post(bot: &Bot, request: &SendMessage) -> Result<i64, Failure> {
+    let mut url = bot.api_url();
+    match url.path_segments_mut() {
+        Ok(mut segments) => segments.push(&format!("bot{}", bot.token())).push("sendMessage"),
+        Err(()) => {
+            return Err(Failure::Other(SendError::Temporary(
+                "the Bot API address is no base".to_owned(),
+            )));
+        }
+    };
+    let response = bot.client().post(url).json(request).send().await.map_err(network)?;
+    let status = response.status().as_u16();
+    let body = response.bytes().await.map_err(network)?;
+    answer::judge(status, &body)
+}
+
+/// In words for operations; the address, which holds the token, is taken out.
+fn network(error: reqwest::Error) -> Failure {
+    let error = error.without_url();
+    let mut words = if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else {
+        error.to_string()
+    };
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        words = format!("{words}: {deeper}");
+        cause = deeper.source();
+    }
+    Failure::Other(SendError::Temporary(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_plain_text_are_whole_lines_where_possible() {
+        let line = "& <b> слово ".repeat(20).trim_end().to_owned();
+        let pieces = halves(&[line.clone(), line.clone(), line.clone()].join("\n"));
+        assert_eq!(pieces.join("\n"), [line.clone(), line.clone(), line].join("\n"));
+        assert!(pieces.len() >= 2);
+        let long = "а".repeat(3000);
+        let pieces = halves(&long);
+        assert_eq!(pieces.len(), 2);
+        assert_eq!(pieces.concat(), long);
+    }
+}
