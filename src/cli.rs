@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
+use crate::commands::journal::JournalCommand;
 use crate::config::{DatabaseArgs, LogArgs, ServeArgs};
 use crate::db::{Database, DatabaseSettings, migrate};
 use crate::{shutdown, telemetry};
@@ -33,6 +34,19 @@ pub enum Command {
         #[command(flatten)]
         log: LogArgs,
     },
+    /// What was sent, what was decided on it, and playing it again
+    Journal(DatabaseCommand<JournalCommand>),
+}
+
+/// A command that needs nothing but the database.
+#[derive(Debug, Args)]
+pub struct DatabaseCommand<C: Subcommand> {
+    /// Where PostgreSQL is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: C,
 }
 
 /// Threads for database and Telegram work. Two are plenty: they only move bytes.
@@ -55,6 +69,11 @@ impl Cli {
                 telemetry::start(&args.log)?;
                 let io = io.handle().clone();
                 actix_rt::System::new().block_on(serve(&args, &io))
+            }
+            Command::Journal(DatabaseCommand { database, command }) => {
+                let database = open(&database, io.handle())?;
+                // A replay starts actors.
+                actix_rt::System::new().block_on(command.run(&database, &mut std::io::stdout()))
             }
             Command::Migrate { database, log } => {
                 telemetry::start(&log)?;

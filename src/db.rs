@@ -6,6 +6,7 @@
 
 mod batch;
 pub mod health;
+pub mod journal;
 pub mod migrate;
 pub mod order_store;
 pub mod orders_view;

@@ -1,0 +1,3 @@
+//! The commands of an operator, besides `serve` and `migrate`.
+
+pub mod journal;
