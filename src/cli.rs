@@ -1,12 +1,16 @@
 //! The command line: one binary, one command per job.
 
+use std::io::stdout;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
+use crate::commands::chat::ChatCommand;
 use crate::commands::journal::JournalCommand;
+use crate::commands::order::OrderCommand;
+use crate::commands::stock::StockCommand;
 use crate::config::{DatabaseArgs, LogArgs, ServeArgs};
 use crate::db::{Database, DatabaseSettings, migrate};
 use crate::{shutdown, telemetry};
@@ -34,6 +38,12 @@ pub enum Command {
         #[command(flatten)]
         log: LogArgs,
     },
+    /// Who is told about which store
+    Chat(DatabaseCommand<ChatCommand>),
+    /// One order's whole story
+    Order(DatabaseCommand<OrderCommand>),
+    /// Received goods, and what is left of them
+    Stock(DatabaseCommand<StockCommand>),
     /// What was sent, what was decided on it, and playing it again
     Journal(DatabaseCommand<JournalCommand>),
 }
@@ -70,10 +80,19 @@ impl Cli {
                 let io = io.handle().clone();
                 actix_rt::System::new().block_on(serve(&args, &io))
             }
+            Command::Chat(DatabaseCommand { database, command }) => {
+                io.block_on(command.run(&open(&database, io.handle())?, &mut stdout()))
+            }
+            Command::Order(DatabaseCommand { database, command }) => {
+                io.block_on(command.run(&open(&database, io.handle())?, &mut stdout()))
+            }
+            Command::Stock(DatabaseCommand { database, command }) => {
+                io.block_on(command.run(&open(&database, io.handle())?, &mut stdout()))
+            }
             Command::Journal(DatabaseCommand { database, command }) => {
                 let database = open(&database, io.handle())?;
                 // A replay starts actors.
-                actix_rt::System::new().block_on(command.run(&database, &mut std::io::stdout()))
+                actix_rt::System::new().block_on(command.run(&database, &mut stdout()))
             }
             Command::Migrate { database, log } => {
                 telemetry::start(&log)?;

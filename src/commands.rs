@@ -1,3 +1,6 @@
 //! The commands of an operator, besides `serve` and `migrate`.
 
+pub mod chat;
 pub mod journal;
+pub mod order;
+pub mod stock;

@@ -5,11 +5,13 @@
 //! so that a caller who goes away never cancels a statement that was sent.
 
 mod batch;
+pub mod chats;
 pub mod health;
 pub mod journal;
 pub mod migrate;
 pub mod order_store;
 pub mod orders_view;
+pub mod stock;
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Installs what the other scripts need (Debian and its relatives), or says what is missing.
+# Quick and silent when everything is there.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$repo"
+
+# Prints the Debian packages that are missing, one a line.
+missing_packages() {
+    find_pg_bin '*' >/dev/null || echo postgresql
+    command -v curl >/dev/null || echo curl
+    command -v jq >/dev/null || echo jq
+    # The ring crate compiles C; build-essential brings the C library's headers as well.
+    command -v cc >/dev/null || echo build-essential
+    command -v make >/dev/null || echo make
+    [[ -s /etc/ssl/certs/ca-certificates.crt || -s /etc/pki/tls/certs/ca-bundle.crt ]] || echo ca-certificates
+}
+
+# Installing postgresql makes and starts a cluster for the machine, unless told not to. We bring our
+# own; the machine's settings are as before afterwards.
+install_packages() {
+    local no_cluster=/etc/postgresql-common/createcluster.d/orderhook-setup.conf
+    local apt=("$@" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
+    local code=0
+    "$@" mkdir -p "${no_cluster%/*}"
+    "$@" sh -c "echo 'create_main_cluster = false' >$no_cluster"
+    { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${packages[@]}"; } </dev/null >&2 || code=$?
+    "$@" rm -f "$no_cluster"
+    ((code == 0)) || die "apt-get could not install: ${packages[*]}"
+}
+
+require_packages() {
+    local packages
+    mapfile -t packages < <(missing_packages)
+    ((${#packages[@]} > 0)) || return 0
+    say "missing: ${packages[*]}"
+    if ! command -v apt-get >/dev/null; then
+        die "install these with your package manager (named here as Debian names them) and try again"
+    elif ((EUID == 0)); then
+        install_packages
+    elif sudo -n true 2>/dev/null; then
+        install_packages sudo -n
+    else
+        die "install them with: sudo apt-get install ${packages[*]}"
+    fi
+    mapfile -t packages < <(missing_packages)
+    ((${#packages[@]} == 0)) || die "still missing after the installation: ${packages[*]}"
+}
+
+require_rust() {
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    { command -v cargo && command -v rustc; } >/dev/null ||
+        die "Rust $wanted or later is needed: install it as https://rustup.rs says, then open a new shell"
+    found=$(rustc --version) || die "rustc does not work in this folder (see above); Rust $wanted or later is needed"
+    found=${found#rustc }
+    found=${found%%[ -]*}
+    printf '%s\n' "$wanted" "$found" | sort -CV ||
+        die "Rust $wanted or later is needed, this is $found: update it with 'rustup update stable'"
+}
+
+# Root may write everywhere; anybody else stumbles over what root or another user left in the clone.
+require_own_files() {
+    ((EUID != 0)) || return 0
+    local target
+    target=$(cargo metadata --no-deps --format-version 1 --locked | jq -r .target_directory)
+    [[ -w . || (-d .local && -d $target) ]] ||
+        die "you may not write to $repo: make a clone of your own"
+    [[ -z $(find .local ! -writable -print -quit 2>/dev/null) ]] ||
+        die "another user has run the demo in this clone: remove its data with 'sudo make clean-local', or make a clone of your own"
+    [[ -z $(find "$target" ! -writable -print -quit 2>/dev/null) ]] ||
+        die "another user has built in this clone: remove $target as that user, or set CARGO_TARGET_DIR, or make a clone of your own"
+}
+
+require_packages
+require_rust
+require_own_files

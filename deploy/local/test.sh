@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# `make test`: all tests, on a throw-away cluster. Arguments go to `cargo test`.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# Settings of the caller must not reach the tests.
+unset "${!ORDERHOOK_@}" DATABASE_URL
+
+at_exit() {
+    [[ -n ${work-} ]] || return 0
+    end_runaways
+    uninterrupted "$here/postgres.sh" remove "$work/postgres"
+    rm -rf "$work"
+}
+
+# Prints the processes that have this run's mark in their environment.
+runaways() {
+    local file
+    for file in /proc/[0-9]*/environ; do
+        if grep -qzxF "ORDERHOOK_TEST_RUN=$work" "$file" 2>/dev/null; then
+            basename "${file%/environ}"
+        fi
+    done
+}
+
+# A test that was interrupted leaves the clusters it started: pg_ctl takes them out of our process
+# group. QUIT has a PostgreSQL server take down its processes and shared memory at once.
+end_runaways() {
+    local pids signal
+    for signal in QUIT QUIT QUIT KILL; do
+        mapfile -t pids < <(runaways)
+        ((${#pids[@]} > 0)) || return 0
+        kill "-$signal" "${pids[@]}" 2>/dev/null
+        sleep 1
+    done
+}
+
+supervise
+cd "$repo"
+"$here/setup.sh"
+work=$(mktemp -d "${TMPDIR:-/tmp}/orderhook-test.XXXXXX")
+# PostgreSQL's user must be able to enter it.
+chmod 755 "$work"
+mkdir "$work/tmp"
+say "starting a throw-away PostgreSQL"
+uninterrupted "$here/postgres.sh" start "$work/postgres" --throw-away >/dev/null
+ORDERHOOK_TEST_DATABASE_URL=$("$here/postgres.sh" status "$work/postgres")
+ORDERHOOK_TEST_PG_BIN=$(find_pg_bin '*')
+export ORDERHOOK_TEST_DATABASE_URL ORDERHOOK_TEST_PG_BIN
+# What tests leave in their folder for temporary files goes with ours.
+TMPDIR=$work/tmp ORDERHOOK_TEST_RUN=$work stage cargo test --workspace --locked "$@"

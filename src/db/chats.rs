@@ -1,0 +1,173 @@
+//! Who is told about which store.
+
+use chrono::{DateTime, Utc};
+use orderhook_actors::ports::StoreError;
+use serde::Serialize;
+use tokio_postgres::Transaction;
+
+use crate::db::{Database, store_error};
+
+/// The store that stands for every store.
+pub const EVERY_STORE: &str = "*";
+
+/// What a chat is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// They pick the orders.
+    Pickers,
+    /// They hand them out.
+    Store,
+    /// They are told when something is wrong with the service.
+    Ops,
+}
+
+impl Role {
+    /// The word in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pickers => "pickers",
+            Self::Store => "store",
+            Self::Ops => "ops",
+        }
+    }
+}
+
+/// One subscription of a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Subscription {
+    /// The store, or [`EVERY_STORE`].
+    pub store_id: String,
+    /// `pickers`, `store` or `ops`.
+    pub role: String,
+    /// Telegram's id of the chat; negative for groups.
+    pub chat_id: i64,
+    /// When it was added.
+    pub added_at: DateTime<Utc>,
+    /// When Telegram said that the bot may not write there any more.
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// What Telegram said.
+    pub disabled_reason: Option<String>,
+}
+
+/// What adding a chat did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Added {
+    /// Whether it was new, or disabled before.
+    pub is_new: bool,
+    /// How many notices of open orders had waited for such a chat and are sent to it now.
+    pub waiting: u64,
+}
+
+/// Subscribes a chat. Adding it again enables it again. What waits of orders that are still open, because
+/// nobody was subscribed, goes to it; what waits of orders that are over is history and stays.
+///
+/// # Errors
+/// [`StoreError`]; nothing has changed then.
+pub async fn add(database: &Database, store_id: &str, role: Role, chat_id: i64) -> Result<Added, StoreError> {
+    let mut client = database.connection().await?;
+    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
+    let added = add_in(&transaction, store_id, role, chat_id)
+        .await
+        .map_err(|error| store_error(&error))?;
+    transaction.commit().await.map_err(|error| store_error(&error))?;
+    Ok(added)
+}
+
+async fn add_in(
+    transaction: &Transaction<'_>,
+    store_id: &str,
+    role: Role,
+    chat_id: i64,
+) -> Result<Added, tokio_postgres::Error> {
+    let upsert = "INSERT INTO chats AS c (store_id, role, chat_id) VALUES ($1, $2, $3) \
+         ON CONFLICT (store_id, role, chat_id) DO UPDATE SET disabled_at = NULL, disabled_reason = NULL \
+         WHERE c.disabled_at IS NOT NULL";
+    let is_new = transaction
+        .execute(upsert, &[&store_id, &role.as_str(), &chat_id])
+        .await?
+        > 0;
+    // A chat with both roles is told once: a notice that it has already is not told to it again, and the
+    // row that waited for somebody has found him.
+    let told_already = "DELETE FROM notices w USING orders o \
+         WHERE w.state = 'no_chat' AND w.role = $2 AND ($1 = '*' OR w.store_id = $1) \
+           AND o.order_id = w.order_id AND o.status IN ('new', 'paid') \
+           AND EXISTS (SELECT FROM notices t WHERE t.delivery_id = w.delivery_id AND t.chat_id = $3)";
+    transaction
+        .execute(told_already, &[&store_id, &role.as_str(), &chat_id])
+        .await?;
+    let give = "UPDATE notices w SET chat_id = $3, state = 'pending' FROM orders o \
+         WHERE w.state = 'no_chat' AND w.role = $2 AND ($1 = '*' OR w.store_id = $1) \
+           AND o.order_id = w.order_id AND o.status IN ('new', 'paid')";
+    let waiting = transaction
+        .execute(give, &[&store_id, &role.as_str(), &chat_id])
+        .await?;
+    Ok(Added { is_new, waiting })
+}
+
+/// Ends a subscription and returns whether there was one. What still waits for the chat goes back to
+/// waiting for a chat where nobody else of the role is subscribed, and is dropped where others are told.
+///
+/// # Errors
+/// [`StoreError`]; nothing has changed then.
+pub async fn remove(database: &Database, store_id: &str, role: Role, chat_id: i64) -> Result<bool, StoreError> {
+    let mut client = database.connection().await?;
+    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
+    let removed = remove_in(&transaction, store_id, role, chat_id)
+        .await
+        .map_err(|error| store_error(&error))?;
+    transaction.commit().await.map_err(|error| store_error(&error))?;
+    Ok(removed)
+}
+
+/// Rows that still wait for the chat although none of its subscriptions covers them any more. A row that is
+/// being sent at this moment is not touched.
+const NOT_COVERED: &str = "w.state = 'pending' AND w.chat_id = $1 AND w.claimed_at IS NULL AND NOT EXISTS ( \
+     SELECT FROM chats c WHERE c.chat_id = $1 AND c.role <> 'ops' AND c.store_id IN (w.store_id, '*'))";
+
+async fn remove_in(
+    transaction: &Transaction<'_>,
+    store_id: &str,
+    role: Role,
+    chat_id: i64,
+) -> Result<bool, tokio_postgres::Error> {
+    let delete = "DELETE FROM chats WHERE store_id = $1 AND role = $2 AND chat_id = $3";
+    let removed = transaction
+        .execute(delete, &[&store_id, &role.as_str(), &chat_id])
+        .await?
+        > 0;
+    let others_are_told = format!(
+        "DELETE FROM notices w WHERE {NOT_COVERED} AND EXISTS ( \
+             SELECT FROM chats c WHERE c.role = w.role AND c.store_id IN (w.store_id, '*') AND c.disabled_at IS NULL)"
+    );
+    transaction.execute(&others_are_told, &[&chat_id]).await?;
+    let waits_again = format!("UPDATE notices w SET chat_id = NULL, state = 'no_chat' WHERE {NOT_COVERED}");
+    transaction.execute(&waits_again, &[&chat_id]).await?;
+    Ok(removed)
+}
+
+/// Every subscription, by store, role and chat.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be asked.
+pub async fn list(database: &Database) -> Result<Vec<Subscription>, StoreError> {
+    let client = database.connection().await?;
+    let statement = "SELECT store_id, role, chat_id, added_at, disabled_at, disabled_reason \
+                     FROM chats ORDER BY store_id, role, chat_id";
+    let rows = client
+        .query(statement, &[])
+        .await
+        .map_err(|error| store_error(&error))?;
+    Ok(rows
+        .iter()
+        .map(|row| Subscription {
+            store_id: row.get(0),
+            role: row.get(1),
+            chat_id: row.get(2),
+            added_at: row.get(3),
+            disabled_at: row.get(4),
+            disabled_reason: row.get(5),
+        })
+        .collect())
+}
