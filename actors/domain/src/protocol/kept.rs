@@ -7,17 +7,21 @@ use super::notes::Notes;
 use super::reader::{Broken, Kind, Opened, Reader, Scalar};
 use crate::event::KeptObject;
 
-/// The most values, counted at every depth, that a kept object can have. Protocol section 4 sets no
-/// limit; an address has twenty. Beyond this the object is nonsense, and since a JSON value in memory
-/// is many times its text, it is ignored and counted like a wrong type instead of being kept.
-const MAX_KEPT_VALUES: usize = 256;
+/// How much a kept object can hold: so many values at all depths together, of which an inner object
+/// counts [`OBJECT_SIZE`] more. Protocol section 4 sets no limit; an address has twenty values. What
+/// is larger is nonsense, and since JSON in memory is many times its text, it is ignored and counted
+/// like a wrong type instead of being kept.
+const MAX_KEPT_SIZE: usize = 512;
+
+/// The weight of an inner object, which takes the memory of a dozen values for its first member.
+const OBJECT_SIZE: usize = 8;
 
 /// Reads a person or an address; null means not sent, another type is ignored.
 pub(super) fn object(reader: &mut Reader<'_>, notes: &mut Notes) -> Result<Option<KeptObject>, Broken> {
     match reader.open(Kind::Object)? {
         Opened::Yes => {
             let mut room = Room {
-                left: MAX_KEPT_VALUES,
+                left: MAX_KEPT_SIZE,
                 overrun: false,
             };
             let kept = members(reader, &mut room)?;
@@ -32,15 +36,16 @@ pub(super) fn object(reader: &mut Reader<'_>, notes: &mut Notes) -> Result<Optio
     Ok(None)
 }
 
-/// How many more values are kept.
+/// How much more is kept.
 struct Room {
     left: usize,
     overrun: bool,
 }
 
 impl Room {
-    const fn take(&mut self) -> bool {
-        match self.left.checked_sub(1) {
+    /// Takes up room. Once there is too little, nothing fits any more.
+    const fn take(&mut self, size: usize) -> bool {
+        match self.left.checked_sub(size) {
             Some(left) => self.left = left,
             None => self.overrun = true,
         }
@@ -52,7 +57,7 @@ impl Room {
 fn members(reader: &mut Reader<'_>, room: &mut Room) -> Result<KeptObject, Broken> {
     let mut kept = KeptObject::new();
     while let Some(key) = reader.key()? {
-        if room.take() {
+        if room.take(1) {
             let key = kept_text(key);
             let value = value(reader, room)?;
             kept.insert(key, value);
@@ -65,6 +70,10 @@ fn members(reader: &mut Reader<'_>, room: &mut Room) -> Result<KeptObject, Broke
 
 fn value(reader: &mut Reader<'_>, room: &mut Room) -> Result<Value, Broken> {
     match reader.peek()? {
+        Kind::Object if !room.take(OBJECT_SIZE) => {
+            reader.skip()?;
+            Ok(Value::Null)
+        }
         Kind::Object => {
             reader.open(Kind::Object)?;
             members(reader, room).map(Value::Object)
@@ -73,7 +82,7 @@ fn value(reader: &mut Reader<'_>, room: &mut Room) -> Result<Value, Broken> {
             reader.open(Kind::Array)?;
             let mut kept = Vec::new();
             while reader.element()? {
-                if room.take() {
+                if room.take(1) {
                     kept.push(value(reader, room)?);
                 } else {
                     reader.skip()?;

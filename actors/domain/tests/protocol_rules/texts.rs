@@ -59,17 +59,20 @@ fn people_and_places_are_kept_whole() {
 }
 
 #[test]
-fn a_kept_object_has_a_bounded_number_of_values() {
-    let zeros = |count: usize| format!(r#""address":{{"a":[{}]}}"#, vec!["0"; count].join(","));
-    assert!(content(&paid(&zeros(255))).address.is_some());
-    assert_eq!(accepted(&paid(&zeros(255))).tolerated, 0);
-    assert!(content(&paid(&zeros(256))).address.is_none());
-    assert_eq!(accepted(&paid(&zeros(256))).tolerated, 1);
+fn a_kept_object_has_a_bounded_size() {
+    let address =
+        |element: &str, count: usize| paid(&format!(r#""address":{{"a":[{}]}}"#, vec![element; count].join(",")));
+    for (element, most) in [("0", 511), ("[]", 511), ("{}", 56), (r#"{"a":1}"#, 51)] {
+        assert!(content(&address(element, most)).address.is_some(), "{element}");
+        assert_eq!(accepted(&address(element, most)).tolerated, 0, "{element}");
+        for too_many in [most + 1, 2_000] {
+            assert!(content(&address(element, too_many)).address.is_none(), "{element}");
+            assert_eq!(accepted(&address(element, too_many)).tolerated, 1, "{element}");
+        }
+    }
+    assert_eq!(wrong_fields(&address("0", 600).replace("0]", "01]")), ["body"]);
     assert_eq!(
-        wrong_fields(&paid(&format!(
-            r#""address":{{"a":[{},01]}}"#,
-            vec!["0"; 300].join(",")
-        ))),
+        wrong_fields(&address("{}", 600).replace("{}]", "{\"a\":01}]")),
         ["body"]
     );
 }
