@@ -106,7 +106,7 @@ fn lines_come_go_and_change() {
 #[test]
 fn lines_replace_each_other() {
     let cases = cases(
-        &["milk 2", "bread 1 >rolls"],
+        &["milk 2", "bread 1 >rolls", "salt 0"],
         &[
             ("wholly", &["milk 0 >kefir", "bread 1 >rolls", "kefir 2"]),
             ("partly", &["milk 1 >kefir", "bread 1 >rolls", "kefir 1"]),
@@ -115,33 +115,41 @@ fn lines_replace_each_other() {
             ("by itself", &["milk 2 >milk", "bread 1 >rolls"]),
             ("replaced before, gone now", &["milk 2", "bread 0 >rolls"]),
             ("no longer", &["milk 2", "bread 1"]),
+            ("what nobody wants", &["milk 2", "bread 1 >rolls", "salt 0 >pepper"]),
+            ("what comes back", &["milk 2", "bread 1 >rolls", "salt 1 >pepper"]),
         ],
     );
     insta::assert_snapshot!(cases, @r#"
     # wholly
     milk: 2 -> 0, replaced by kefir
     kefir: added 2 @?
-    => milk 0 >kefir, bread 1 >rolls, kefir 2
+    => milk 0 >kefir, bread 1 >rolls, salt 0, kefir 2
     # partly
     milk: 2 -> 1, replaced by kefir
     kefir: added 1 @?
-    => milk 1 >kefir, bread 1 >rolls, kefir 1
+    => milk 1 >kefir, bread 1 >rolls, salt 0, kefir 1
     # by nothing that is there
     milk: 2 -> 0, replaced by nowhere
-    => milk 0 >nowhere, bread 1 >rolls
+    => milk 0 >nowhere, bread 1 >rolls, salt 0
     # in a circle
     milk: 2 -> 1, replaced by bread
     bread: 1 -> 2, replaced by milk
-    => milk 1 >bread, bread 2 >milk
+    => milk 1 >bread, bread 2 >milk, salt 0
     # by itself
     milk: 2 -> 2, replaced by milk
-    => milk 2 >milk, bread 1 >rolls
+    => milk 2 >milk, bread 1 >rolls, salt 0
     # replaced before, gone now
     bread: removed, was 1
-    => milk 2, bread 0 >rolls
+    => milk 2, bread 0 >rolls, salt 0
     # no longer
     nothing for staff
-    => milk 2, bread 1
+    => milk 2, bread 1, salt 0
+    # what nobody wants
+    nothing for staff
+    => milk 2, bread 1 >rolls, salt 0 >pepper
+    # what comes back
+    salt: added 1 @?
+    => milk 2, bread 1 >rolls, salt 1 >pepper
     "#);
 }
 
