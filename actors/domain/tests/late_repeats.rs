@@ -4,6 +4,7 @@ mod support;
 
 use orderhook_domain::apply::{Conflict, Note, Outcome, Transition};
 use orderhook_domain::event::{Content, Event, EventKind};
+use orderhook_domain::order::MAX_JUDGED_CHANGES;
 
 use support::build::{bare, changed, created, list, stamped};
 use support::drive::Story;
@@ -232,4 +233,18 @@ fn a_second_try_that_created_overtook_is_still_that_delivery() {
     story.tell(y());
     expect(&story.deliver(&first), LATE_REPEAT);
     stands(&story, "milk 2");
+}
+
+#[test]
+fn what_is_remembered_of_changes_has_a_bound() {
+    let mut story = ordered();
+    for amount in 10..310 {
+        expect(&story.tell(changed(list(&[&format!("milk {amount}")]))), APPLIED);
+    }
+    let memory = &story.order.memory;
+    assert_eq!(memory.judged_changes.len(), MAX_JUDGED_CHANGES);
+    assert_eq!(memory.past_compositions.len(), MAX_JUDGED_CHANGES);
+    // The oldest went first.
+    expect(&story.tell(changed(list(&["milk 308"]))), RESTORED);
+    expect(&story.tell(changed(list(&["milk 10"]))), APPLIED);
 }

@@ -75,7 +75,8 @@ impl fmt::Debug for History {
 
 /// An order's events in any order, with repeats and drops; in half of the histories created is first.
 fn history() -> impl Strategy<Value = History> {
-    let events = (strategies::created(), vec(strategies::any_event(), 2..8));
+    let events = strategies::created()
+        .prop_flat_map(|created| (Just(created.clone()), vec(strategies::any_event(&created), 2..8)));
     (events, any::<bool>(), vec(arrival(), 1..15)).prop_map(|((created, mut events), created_first, arrivals)| {
         events.push(created.clone());
         let second = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);

@@ -1,12 +1,13 @@
 //! Random orders and what happens to them: few values, so that repeats and contradictions are common.
 
+use chrono::{DateTime, FixedOffset};
 use orderhook_domain::event::{CancelReason, Content, Event, EventKind, LineContent, LinePrices, Total, Window};
 use orderhook_domain::ids::StoreId;
 use orderhook_domain::money::Kopecks;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 
 use super::build::{event, quantity, sku, stamp};
 
@@ -114,16 +115,19 @@ pub fn created() -> BoxedStrategy<Event> {
         .boxed()
 }
 
+fn timestamp() -> impl Strategy<Value = Option<DateTime<FixedOffset>>> {
+    option::of((0..4_i64).prop_map(stamp))
+}
+
 /// A changed: the whole list, or nothing but a part of the rest, or nothing at all.
 pub fn changed() -> BoxedStrategy<Event> {
-    let stamped = prop_oneof![1 => Just(None), 1 => (0..4_i64).prop_map(|second| Some(stamp(second)))];
     let content = prop_oneof![
         6 => content(1..=6),
         2 => content(0..=0),
         1 => line().prop_map(|line| Content { lines: vec![line], ..Content::default() }),
         1 => Just(Content::default()),
     ];
-    (content, stamped)
+    (content, timestamp())
         .prop_map(|(content, sm_timestamp)| Event {
             sm_timestamp,
             ..event(EventKind::Changed, content)
@@ -146,11 +150,53 @@ pub fn later(kind: EventKind) -> BoxedStrategy<Event> {
         .boxed()
 }
 
-/// Everything that SM may ever say about one order, repeats not counted.
-pub fn any_event() -> BoxedStrategy<Event> {
+/// The lines of an order with one thing changed, so that each thing is seen to matter by itself.
+fn edited(lines: Vec<LineContent>) -> BoxedStrategy<Vec<LineContent>> {
+    (any::<Index>(), line(), 0..10_usize)
+        .prop_map(move |(index, other, what)| {
+            let mut lines = lines.clone();
+            let line = index.get_mut(&mut lines);
+            match what {
+                0 => line.quantity = other.quantity,
+                1 => line.prices.price = other.prices.price,
+                2 => line.prices.discount_price = other.prices.discount_price,
+                3 => line.prices.total_price = other.prices.total_price,
+                4 => line.replaced_by = other.replaced_by,
+                5 => line.weight_grams = other.weight_grams,
+                6 => drop(lines.remove(index.index(lines.len()))),
+                7 => lines.push(other),
+                8 => lines.reverse(),
+                _ => lines.rotate_left(1),
+            }
+            lines
+        })
+        .boxed()
+}
+
+/// A changed or a created that differs little from this created.
+fn near(created: &Event) -> BoxedStrategy<Event> {
+    let content = created.content.clone();
+    let kind = prop_oneof![1 => Just(EventKind::Created), 5 => Just(EventKind::Changed)];
+    (kind, edited(content.lines.clone()))
+        .prop_map(move |(kind, lines)| {
+            let lines = if lines.is_empty() { content.lines.clone() } else { lines };
+            event(
+                kind,
+                Content {
+                    lines,
+                    ..content.clone()
+                },
+            )
+        })
+        .boxed()
+}
+
+/// Everything that SM may ever say about the order of this created, repeats not counted.
+pub fn any_event(created: &Event) -> BoxedStrategy<Event> {
     prop_oneof![
-        1 => created(),
-        18 => changed(),
+        1 => self::created(),
+        9 => near(created),
+        12 => changed(),
         4 => later(EventKind::Paid),
         1 => later(EventKind::Received),
         1 => later(EventKind::Delivered),
