@@ -81,12 +81,12 @@ server_pid() {
 
 # What the cluster was started with last.
 throw_away() { grep -qx 'fsync = off' "$data/orderhook.conf"; }
-port() { sed -n 's/^port = //p' "$data/orderhook.conf" 2>/dev/null; }
+saved_port() { sed -n 's/^port = //p' "$data/orderhook.conf" 2>/dev/null; }
 
 print_url() {
     local database=orderhook
     ! throw_away || database=postgres
-    printf 'postgres://postgres@127.0.0.1:%s/%s\n' "$(port)" "$database"
+    printf 'postgres://postgres@127.0.0.1:%s/%s\n' "$(saved_port)" "$database"
 }
 
 own_folder() {
@@ -121,7 +121,7 @@ configure() {
 # Starts the server on the port of last time, or on another one if that is taken now.
 launch() {
     local log=$run/log port output
-    port=$(port) || true
+    port=$(saved_port) || true
     if [[ -z $port ]] || port_taken "$port"; then port=$(free_port); fi
     # What a crashed server leaves: its socket, and a process id that may be another program's by now and
     # keeps ours from starting then.
@@ -148,7 +148,7 @@ launch() {
 }
 
 ensure_database() {
-    local psql=(run_as_pg "$bin/psql" -XqAt -v ON_ERROR_STOP=1 -h "$run" -p "$(port)" -U postgres)
+    local psql=(run_as_pg "$bin/psql" -XqAt -v ON_ERROR_STOP=1 -h "$run" -p "$(saved_port)" -U postgres)
     throw_away ||
         [[ $("${psql[@]}" -c "SELECT 1 FROM pg_database WHERE datname = 'orderhook'") == 1 ]] ||
         "${psql[@]}" -c 'CREATE DATABASE orderhook'
@@ -171,7 +171,7 @@ start_server() {
     ensure_database
     # A new file: the old one may be another user's.
     rm -f "$dir/port"
-    port >"$dir/port"
+    saved_port >"$dir/port"
     print_url
 }
 
@@ -189,12 +189,16 @@ stop_server() {
     die "PostgreSQL (process $pid) does not end"
 }
 
+no_server() {
+    say "PostgreSQL does not run in $dir"
+    exit 3
+}
+
 show_status() {
     if server_pid >/dev/null; then
         print_url
     else
-        say "PostgreSQL does not run in $dir"
-        return 3
+        no_server
     fi
 }
 
@@ -209,7 +213,7 @@ command=${1-} dir=${2-} option=${3-}
 if [[ $command == start ]]; then
     mkdir -p "$dir"
 elif [[ ! -d $dir ]]; then
-    [[ $command != status ]] || die "no cluster in $dir"
+    [[ $command != status ]] || no_server
     exit 0
 fi
 dir=$(cd "$dir" && pwd -P)
