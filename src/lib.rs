@@ -7,6 +7,7 @@ pub mod config;
 pub mod db;
 pub mod intake;
 pub mod metrics;
+pub mod openapi;
 pub mod routes;
 pub mod shutdown;
 pub mod telegram;

@@ -7,7 +7,7 @@ mod token;
 pub use token::ClientTokens;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ContentType, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, ContentType, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use orderhook_domain::protocol::answer::ErrorBody;
 
@@ -19,6 +19,13 @@ fn error_response(body: &ErrorBody) -> HttpResponse {
         response.insert_header((RETRY_AFTER, "1"));
     }
     json_response(&mut response, body)
+}
+
+/// 405 with the one method that is allowed (RFC 9110 section 15.5.6).
+fn method_not_allowed(allowed: &'static str) -> HttpResponse {
+    let mut response = error_response(&ErrorBody::method_not_allowed(allowed));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
 /// Serialising our own plain structs into memory cannot fail; if it did, an empty body with the same

@@ -25,17 +25,16 @@ die() {
 
 # Prints the folder of PostgreSQL's programs: of a major version, or of the newest one for '*'.
 find_pg_bin() {
-    local bin
-    while read -r bin; do
+    local folders bin
+    mapfile -t folders < <(compgen -G "/usr/lib/postgresql/$1/bin" | sort -rV)
+    # Other distributions have one version, without a folder of its own.
+    if bin=$(command -v postgres); then folders+=("$(dirname "$(readlink -f "$bin")")"); fi
+    for bin in "${folders[@]}"; do
         if [[ -x $bin/initdb && -x $bin/pg_ctl && -x $bin/postgres && -x $bin/psql ]]; then
             printf '%s\n' "$bin"
             return
         fi
-    done < <(
-        compgen -G "/usr/lib/postgresql/$1/bin" | sort -rV || true
-        # Distributions without a folder per version; another version there fails on the data.
-        postgres=$(command -v postgres) && dirname "$(readlink -f "$postgres")"
-    )
+    done
     return 1
 }
 

@@ -10,11 +10,12 @@ use orderhook_domain::quantity::Quantity;
 use serde::Serialize;
 use tokio_postgres::types::Json;
 use tokio_postgres::{IsolationLevel, Row};
+use utoipa::ToSchema;
 
 use crate::db::{Database, store_error};
 
 /// The shape of design contract 4.3. Amounts and money are strings, so that no reader makes a float of them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct OrderView {
     /// SM's id.
     pub order_id: String,
@@ -56,7 +57,7 @@ pub struct OrderView {
 }
 
 /// One line of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PositionView {
     /// The SKU.
     pub id: String,
@@ -74,7 +75,7 @@ pub struct PositionView {
 }
 
 /// The totals of an order, in roubles with two decimals.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TotalView {
     /// Before discounts.
     pub price: Option<String>,
@@ -83,7 +84,7 @@ pub struct TotalView {
 }
 
 /// One event of the history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EventView {
     /// The canonical event, or `unreadable`.
     pub event: String,
@@ -102,7 +103,7 @@ pub struct EventView {
 }
 
 /// One notice for one chat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NoticeView {
     /// `new`, `changed` or `cancelled`.
     pub kind: String,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::StreamExt;
@@ -16,7 +16,7 @@ use orderhook_domain::ids::OrderId;
 use orderhook_domain::protocol::answer::{Answer, ErrorBody};
 use tracing::Instrument;
 
-use super::{error_response, json_response};
+use super::{error_response, json_response, method_not_allowed};
 use crate::app::Node;
 use crate::intake::{self, Incoming, Taken, Verdict};
 use crate::metrics::{FIELDS_TOLERATED_TOTAL, HOOK_SECONDS, HOOKS_TOTAL, NO_EVENT};
@@ -36,11 +36,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         config.service(
             web::resource(path)
                 .route(web::post().to(receive))
-                .default_service(web::to(async || {
-                    let mut response = error_response(&ErrorBody::method_not_allowed());
-                    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-                    response
-                })),
+                .default_service(web::to(async || method_not_allowed("POST"))),
         );
     }
     config.default_service(web::to(async || error_response(&ErrorBody::not_found())));
@@ -54,7 +50,23 @@ struct Answering {
     order_id: Option<OrderId>,
 }
 
-async fn receive(request: HttpRequest, payload: web::Payload, node: web::Data<Node>) -> HttpResponse {
+/// Takes one hook of SM and answers once it is durable.
+#[utoipa::path(
+    post,
+    path = "/sbermarket/orders/hook/",
+    request_body = crate::openapi::Hook,
+    security(("client_token" = [])),
+    responses(
+        (status = 200, description = "The event is durable", body = crate::openapi::Answer),
+        (status = 400, description = "The body can never be read; the first wrong field is named", body = crate::openapi::ErrorBody),
+        (status = 403, description = "The token is wrong or missing", body = crate::openapi::ErrorBody),
+        (status = 408, description = "The body did not arrive in time", body = crate::openapi::ErrorBody),
+        (status = 413, description = "The body is over 256 KiB", body = crate::openapi::ErrorBody),
+        (status = 429, description = "Over capacity, or the order's own queue is full", body = crate::openapi::ErrorBody),
+        (status = 503, description = "Draining, the database is away, or the deadline has passed", body = crate::openapi::ErrorBody),
+    )
+)]
+pub(crate) async fn receive(request: HttpRequest, payload: web::Payload, node: web::Data<Node>) -> HttpResponse {
     let received_at = Utc::now().trunc_subsecs(6);
     let started = Instant::now();
     let request_id = request_id(request.headers());

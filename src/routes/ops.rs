@@ -2,34 +2,64 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
-use actix_web::{HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
 use orderhook_domain::ids::OrderId;
 use orderhook_domain::protocol::answer::ErrorBody;
 use serde::Serialize;
+use utoipa::OpenApi;
 
-use super::{error_response, json_response};
+use super::{error_response, json_response, method_not_allowed};
 use crate::app::Node;
+use crate::openapi::Description;
 
 /// Routes of the operations listener.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
-        .route("/livez", web::get().to(async || "alive\n"))
-        .route("/readyz", web::get().to(ready))
-        .route("/metrics", web::get().to(metrics))
-        .route("/api/mailboxes", web::get().to(mailboxes))
+        .service(only_get("/livez").route(web::get().to(live)))
+        .service(only_get("/readyz").route(web::get().to(ready)))
+        .service(only_get("/metrics").route(web::get().to(metrics)))
+        .service(only_get("/openapi.json").route(web::get().to(openapi)))
+        .service(only_get("/api/mailboxes").route(web::get().to(mailboxes)))
         // Opaque ids may hold slashes (protocol section 4).
-        .route("/api/orders/{order_id:.+}", web::get().to(order))
+        .service(only_get("/api/orders/{order_id:.+}").route(web::get().to(order)))
         .default_service(web::to(async || error_response(&ErrorBody::not_found())));
 }
 
-async fn ready(node: web::Data<Node>) -> HttpResponse {
+fn only_get(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(async || method_not_allowed("GET")))
+}
+
+/// Whether the process runs.
+#[utoipa::path(get, path = "/livez", responses((status = 200, description = "Alive", body = str)))]
+pub(crate) async fn live() -> &'static str {
+    "alive\n"
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+pub(crate) async fn openapi() -> HttpResponse {
+    json_response(&mut HttpResponseBuilder::new(StatusCode::OK), &Description::openapi())
+}
+
+/// Whether hooks should be sent here.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    responses(
+        (status = 200, description = "Ready", body = str),
+        (status = 503, description = "The reason why not", body = str),
+    )
+)]
+pub(crate) async fn ready(node: web::Data<Node>) -> HttpResponse {
     match node.readiness() {
         Ok(()) => HttpResponse::Ok().body("ready\n"),
         Err(reason) => HttpResponse::ServiceUnavailable().body(format!("{reason}\n")),
     }
 }
 
-async fn metrics(node: web::Data<Node>) -> HttpResponse {
+/// Prometheus text.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, description = "All families", body = str)))]
+pub(crate) async fn metrics(node: web::Data<Node>) -> HttpResponse {
     node.set_gauges();
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
@@ -45,7 +75,13 @@ struct MailboxesShown {
     busiest_orders: Vec<orderhook_actors::registry::BusyOrder>,
 }
 
-async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
+/// What the actors are doing.
+#[utoipa::path(
+    get,
+    path = "/api/mailboxes",
+    responses((status = 200, description = "Every actor kind", body = crate::openapi::Mailboxes))
+)]
+pub(crate) async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
     let shown = MailboxesShown {
         node: node.name.to_string(),
         mailboxes: node.mailboxes(),
@@ -55,8 +91,22 @@ async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
     json_response(&mut HttpResponseBuilder::new(StatusCode::OK), &shown)
 }
 
-async fn order(node: web::Data<Node>, path: web::Path<String>) -> HttpResponse {
-    let Ok(order_id) = OrderId::parse(&path) else {
+/// One order's whole story.
+#[utoipa::path(
+    get,
+    path = "/api/orders/{order_id}",
+    params(("order_id" = String, Path, description = "SM's id of the order")),
+    responses(
+        (status = 200, description = "The order", body = crate::db::orders_view::OrderView),
+        (status = 404, description = "The order is unknown", body = crate::openapi::ErrorBody),
+        (status = 503, description = "The database is away", body = str),
+    )
+)]
+pub(crate) async fn order(node: web::Data<Node>, request: HttpRequest) -> HttpResponse {
+    // Taken from the path by hand: a path that is no text is an unknown order, not a fault of its own kind.
+    let encoded = request.uri().path().trim_start_matches("/api/orders/");
+    let decoded = percent_encoding::percent_decode_str(encoded).decode_utf8();
+    let Some(order_id) = decoded.ok().and_then(|id| OrderId::parse(&id).ok()) else {
         return error_response(&ErrorBody::not_found());
     };
     match node.order_view(order_id).await {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Content, LineContent, Window};
+use crate::event::{Content, KeptObject, LineContent, Window};
 use crate::ids::ProductId;
 use crate::money::Kopecks;
 use crate::order::{Document, Line};
@@ -124,8 +124,8 @@ pub struct TextDifference {
 pub fn changed(document: &Document, content: &Content) -> (Document, Difference) {
     let mut next = document.clone();
     keep_newer(&mut next.order_uuid, content.order_uuid.as_ref());
-    keep_newer(&mut next.customer, content.customer.as_ref());
-    keep_newer(&mut next.address, content.address.as_ref());
+    merge(&mut next.customer, content.customer.as_ref());
+    merge(&mut next.address, content.address.as_ref());
     keep_newer(&mut next.payment_methods, content.payment_methods.as_ref());
     keep_newer(&mut next.replacement_policy, content.replacement_policy.as_ref());
     keep_newer(&mut next.shipping_method, content.shipping_method.as_ref());
@@ -177,6 +177,14 @@ pub fn with_corrected_prices(document: &Document, content: &Content) -> Document
 fn keep_newer<T: Clone>(kept: &mut Option<T>, sent: Option<&T>) {
     if let Some(sent) = sent {
         *kept = Some(sent.clone());
+    }
+}
+
+/// Takes the keys that were sent; an absent or null one is no news.
+fn merge(kept: &mut Option<KeptObject>, sent: Option<&KeptObject>) {
+    let news = sent.into_iter().flatten().filter(|(_, value)| !value.is_null());
+    for (key, value) in news {
+        kept.get_or_insert_default().insert(key.clone(), value.clone());
     }
 }
 

@@ -99,10 +99,19 @@ impl ErrorBody {
         Self::one(404, "not_found", "path", "there is nothing at this address")
     }
 
-    /// 405: anything but POST.
+    /// 405: a method other than the one that the address is for.
     #[must_use]
-    pub fn method_not_allowed() -> Self {
-        Self::one(405, "method_not_allowed", "method", "only POST is allowed here")
+    pub fn method_not_allowed(allowed: &str) -> Self {
+        let message = format!("only {allowed} is allowed here");
+        let item = ErrorItem {
+            kind: "method_not_allowed",
+            field: "method".into(),
+            message: message.into(),
+        };
+        Self {
+            code: 405,
+            errors: vec![item],
+        }
     }
 
     /// 408: the body did not arrive in time, or not at all.

@@ -54,7 +54,12 @@ fn errors_have_the_shape_of_sm() {
     for (error, code, kind, field) in [
         (ErrorBody::authentication(), 403, "authentication", "Client-Token"),
         (ErrorBody::not_found(), 404, "not_found", "path"),
-        (ErrorBody::method_not_allowed(), 405, "method_not_allowed", "method"),
+        (
+            ErrorBody::method_not_allowed("POST"),
+            405,
+            "method_not_allowed",
+            "method",
+        ),
         (ErrorBody::too_large(), 413, "too_large", "body"),
         (ErrorBody::overload(), 429, "overload", ""),
         (ErrorBody::unavailable(), 503, "unavailable", ""),

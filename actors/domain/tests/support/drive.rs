@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use orderhook_domain::apply::{ParkedFull, Transition, apply, questions};
 use orderhook_domain::event::{Delivery, Event};
 use orderhook_domain::ids::DeliveryId;
-use orderhook_domain::order::Order;
+use orderhook_domain::order::{Document, Order};
 
 use super::build::{RULES, at, delivery_id, order_id};
 
@@ -22,8 +22,13 @@ pub fn stored(order: &Order) -> Order {
     let through_json = |value: serde_json::Value| value.to_string();
     let document = through_json(serde_json::to_value(&order.document).unwrap());
     let memory = through_json(serde_json::to_value(&order.memory).unwrap());
+    let mut document: Option<Document> = serde_json::from_str(&document).unwrap();
+    // The customer has a column of its own.
+    if let (Some(stored), Some(given)) = (&mut document, &order.document) {
+        stored.customer.clone_from(&given.customer);
+    }
     Order {
-        document: serde_json::from_str(&document).unwrap(),
+        document,
         memory: serde_json::from_str(&memory).unwrap(),
         ..order.clone()
     }

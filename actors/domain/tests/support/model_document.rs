@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use orderhook_domain::event::{Content, LineContent, LinePrices, Total, Window};
+use orderhook_domain::event::{Content, KeptObject, LineContent, LinePrices, Total, Window};
 use orderhook_domain::quantity::Quantity;
 use serde::Serialize;
 
 /// Facts by name. A fact that was never told is not there.
-pub type Facts = BTreeMap<&'static str, String>;
+pub type Facts = BTreeMap<String, String>;
 
 /// What is to be picked: the amounts of a SKU by occurrence, removed rows left out.
 pub type Composition = BTreeMap<String, Vec<Quantity>>;
@@ -96,7 +96,7 @@ impl Sheet {
             "replacement policy",
             "shipping method",
         ];
-        let fact_differs = told.iter().any(|name| self.facts.get(name) != next.facts.get(name));
+        let fact_differs = told.iter().any(|name| self.facts.get(*name) != next.facts.get(*name));
         let row_differs = |(index, new): (usize, &Row)| match self.rows.get(index) {
             Some(old) => old.staff_must_know(new),
             None => !new.quantity.is_zero(),
@@ -120,7 +120,7 @@ impl Row {
     fn empty(sent: &LineContent) -> Self {
         let first_ordered = sent
             .quantity
-            .map(|quantity| ("original quantity", quantity.to_string()));
+            .map(|quantity| ("original quantity".to_owned(), quantity.to_string()));
         Self {
             sku: sent.product_id.to_string(),
             quantity: Quantity::ZERO,
@@ -142,16 +142,26 @@ impl Row {
 pub fn facts(content: &Content) -> Facts {
     let mut facts = told([
         ("order uuid", content.order_uuid.clone()),
-        ("customer", content.customer.as_ref().map(json)),
-        ("address", content.address.as_ref().map(json)),
         ("comment", content.comment.clone()),
         ("replacement policy", content.replacement_policy.clone()),
         ("shipping method", content.shipping_method.clone()),
         ("payment methods", content.payment_methods.as_ref().map(json)),
     ]);
+    facts.extend(person_facts(content.customer.as_ref(), content.address.as_ref()));
     facts.extend(window_facts(&content.window));
     facts.extend(total_facts(&content.total));
     facts
+}
+
+/// Every key of the customer and the address is a fact of its own: an absent one is not changed.
+pub fn person_facts(customer: Option<&KeptObject>, address: Option<&KeptObject>) -> Facts {
+    let facts = |object: &str, kept: Option<&KeptObject>| -> Facts {
+        let fact = |(key, value): (&String, &serde_json::Value)| (format!("{object}.{key}"), json(value));
+        kept.into_iter().flatten().map(fact).collect()
+    };
+    let mut all = facts("customer", customer);
+    all.extend(facts("address", address));
+    all
 }
 
 pub fn window_facts(window: &Window) -> Facts {
@@ -196,7 +206,9 @@ fn line_facts(sent: &LineContent) -> Facts {
 
 /// The facts that were told at all.
 pub fn told<const N: usize>(facts: [(&'static str, Option<String>); N]) -> Facts {
-    let known = facts.into_iter().filter_map(|(name, text)| Some((name, text?)));
+    let known = facts
+        .into_iter()
+        .filter_map(|(name, text)| Some((name.to_owned(), text?)));
     known.collect()
 }
 

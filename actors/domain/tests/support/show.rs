@@ -8,7 +8,7 @@ use orderhook_domain::diff::{Difference, LineChange};
 use orderhook_domain::notice::Notice;
 use orderhook_domain::order::{Document, Line, Order};
 
-use super::model::document::{Row, Sheet, json, price_facts, told, total_facts, window_facts};
+use super::model::document::{Row, Sheet, json, person_facts, price_facts, told, total_facts, window_facts};
 use super::model::{Movement, Step, View};
 
 /// The order as the model describes one.
@@ -54,13 +54,12 @@ fn movement(movement: &StockMovement) -> Movement {
 fn sheet(document: &Document) -> Sheet {
     let mut facts = told([
         ("order uuid", document.order_uuid.clone()),
-        ("customer", document.customer.as_ref().map(json)),
-        ("address", document.address.as_ref().map(json)),
         ("comment", document.comment.clone()),
         ("replacement policy", document.replacement_policy.clone()),
         ("shipping method", document.shipping_method.clone()),
         ("payment methods", document.payment_methods.as_ref().map(json)),
     ]);
+    facts.extend(person_facts(document.customer.as_ref(), document.address.as_ref()));
     facts.extend(window_facts(&document.window));
     facts.extend(total_facts(&document.total));
     let numbers = document.lines.iter().map(|line| line.line);

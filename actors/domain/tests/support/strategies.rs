@@ -72,11 +72,15 @@ fn word(words: &'static [&'static str]) -> impl Strategy<Value = Option<String>>
 }
 
 fn person() -> impl Strategy<Value = Option<serde_json::Map<String, serde_json::Value>>> {
-    let name = select(vec!["Anna", "Boris"]);
-    option::weighted(
-        0.2,
-        name.prop_map(|name| serde_json::Map::from_iter([("name".to_owned(), name.into())])),
-    )
+    let text = |values: &[&'static str]| option::of(select(values.to_vec()));
+    let parts = (text(&["Anna", "Boris"]), text(&["+79000000001", "+79000000002"]));
+    let object = parts.prop_map(|(name, phone)| {
+        let keys = [("name", name), ("phone", phone)];
+        keys.into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?.into())))
+            .collect()
+    });
+    option::weighted(0.2, object)
 }
 
 prop_compose! {
