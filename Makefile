@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test run fmt lint doc clean-local
+.PHONY: help demo test run fmt lint doc fuzz fuzz-api clean-local
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -21,6 +21,12 @@ lint: ## clippy, warnings are errors
 
 doc: ## the documentation, warnings are errors
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+fuzz: ## the parser with hostile bodies; SECONDS=600 of them unless told
+	@ORDERHOOK_FUZZ_SECONDS=$(or $(SECONDS),600) cargo test --release --locked -p orderhook-domain --test protocol_fuzz -- --nocapture
+
+fuzz-api: ## both listeners by their OpenAPI description (schemathesis); FUZZ_SECONDS=60 each
+	@deploy/local/fuzz-api.sh
 
 clean-local: ## stop and delete the database of the demo (./.local)
 	@deploy/local/clean.sh
