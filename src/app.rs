@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use actix_web::dev::ServerHandle;
 use actix_web::{App as WebApp, HttpServer, web};
 use anyhow::Context;
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use orderhook_actors::mailbox::MailboxShown;
@@ -22,6 +22,7 @@ use orderhook_domain::ids::OrderId;
 
 use crate::config::ServeArgs;
 use crate::db::health::{Health, HealthMonitor};
+use crate::db::journal;
 use crate::db::order_store::PostgresOrderStore;
 use crate::db::orders_view::{self, OrderView};
 use crate::db::{Database, DatabaseSettings};
@@ -142,6 +143,7 @@ impl App {
             io.clone(),
         )?;
         let health = HealthMonitor::start(database.clone()).await;
+        io.spawn(prune_bodies(database.clone(), args.raw_body_days));
         let store = Arc::new(PostgresOrderStore::new(database.clone(), Arc::clone(&name)));
         let system = SystemSettings {
             arbiters: 2,
@@ -222,6 +224,24 @@ impl App {
         }
         tracing::info!(drained, "stopped");
         drained
+    }
+}
+
+/// How often raw bodies that are too old are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Forgets raw bodies that are older than the configured time. Every node does it; what one has pruned
+/// the others do not find any more.
+async fn prune_bodies(database: Database, days: u32) {
+    let mut every = tokio::time::interval(PRUNE_EVERY);
+    loop {
+        every.tick().await;
+        let before = Utc::now() - TimeDelta::days(i64::from(days));
+        match journal::prune(&database, before).await {
+            Ok(0) => {}
+            Ok(pruned) => tracing::info!(pruned, days, "old raw bodies were forgotten"),
+            Err(error) => tracing::warn!(%error, "old raw bodies could not be forgotten yet"),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod answers;
 mod bodies;
 mod faults;
 mod life;
+mod logs;
 mod nodes;
 mod operations;
 mod repeats;

@@ -147,6 +147,7 @@ pub struct TestProcess {
     /// How to reach it.
     pub client: NodeClient,
     child: Child,
+    log: Option<JoinHandle<String>>,
 }
 
 impl std::ops::Deref for TestProcess {
@@ -170,8 +171,11 @@ impl TestProcess {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (started, addrs) = mpsc::channel();
         // The pipe is read to its end: a process that cannot write its log would stand still.
-        std::thread::spawn(move || {
+        let log = std::thread::spawn(move || {
+            let mut written = String::new();
             for line in stderr.lines().map_while(Result::ok) {
+                written.push_str(&line);
+                written.push('\n');
                 let log: Value = serde_json::from_str(&line).unwrap_or_default();
                 if log["message"] == "serving" {
                     let addr = |name: &str| log[name].as_str().unwrap().to_owned();
@@ -179,12 +183,14 @@ impl TestProcess {
                     let _ = started.send((addr("hooks"), addr("operations")));
                 }
             }
+            written
         });
         let addrs = tokio::task::spawn_blocking(move || addrs.recv()).await.unwrap();
         let (hook_addr, ops_addr) = addrs.expect("the node ended before it served");
         Self {
             client: NodeClient::new(&hook_addr, &ops_addr),
             child,
+            log: Some(log),
         }
     }
 
@@ -207,6 +213,12 @@ impl TestProcess {
             .status()
             .unwrap();
         assert!(status.success());
+    }
+
+    /// Kills the process and returns everything that it logged.
+    pub fn killed_log(&mut self) -> String {
+        self.kill();
+        self.log.take().unwrap().join().unwrap()
     }
 
     /// Waits for the end of the process and returns its exit code.

@@ -1,3 +1,5 @@
+//! What each answer of the Bot API asks for.
+
 use super::*;
 
 fn refused(code: u16, description: &str) -> Failure {
