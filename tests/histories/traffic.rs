@@ -19,6 +19,9 @@ const IN_FLIGHT: usize = 64;
 /// SM hears no answer that comes later.
 const SM_WAITS: Duration = Duration::from_secs(5);
 
+/// A hook that is not acknowledged after so many repeats never will be.
+const MOST_REPEATS: usize = 100;
+
 /// One request to one node.
 #[derive(Debug)]
 pub(crate) struct Attempt {
@@ -112,6 +115,11 @@ async fn send_one<'a>(hook: &'a Planned, nodes: &Addresses, repeats: Repeats, mu
             attempts.push(attempt(nodes.now()[1 - first].clone(), hook, &request_id).await);
         }
         let done = repeats == Repeats::Never || is_acknowledged(&attempts);
+        assert!(
+            sent.len() < MOST_REPEATS,
+            "never acknowledged, at last {attempts:?}: {:?}",
+            hook.event
+        );
         sent.push(Sent {
             hook,
             request_id,
