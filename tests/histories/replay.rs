@@ -126,11 +126,19 @@ pub(crate) fn replay(case: &Case<'_>, history: &[Arrived<'_>]) -> Result<Replaye
         }),
         None => {
             let view = models[0].0.view();
-            Err(format!(
-                "the order is stored as\n{stored:#?}\nand the model says\n{view:#?}"
-            ))
+            Err(differences(&format!("{stored:#?}"), &format!("{view:#?}")))
         }
     }
+}
+
+/// What the order and the model do not have in common, line by line.
+fn differences(stored: &str, model: &str) -> String {
+    let only = |one: &str, other: &str, who: &str| -> String {
+        let alone = one.lines().filter(|line| other.lines().all(|known| known != *line));
+        alone.map(|line| format!("\n   {who} {line}")).collect()
+    };
+    let (of_order, of_model) = (only(stored, model, "stored:"), only(model, stored, "model: "));
+    format!("the order is not stored as the model says{of_order}{of_model}")
 }
 
 /// Every set of recorded answers that may have been there when this one was judged.
