@@ -105,7 +105,8 @@ fn in_real_time(versions: &[Arrived<'_>], without: &[Arrived<'_>], wrong: &mut V
             && event.stored.notes.is_empty();
         let is_known = |known: &Arrived<'_>| known.sent.acknowledged().is_some_and(|time| time < event.sent.sent());
         if !unnoticed || versions.iter().any(is_known) {
-            wrong.push(format!("{kind} has no version: {:?}", event.stored));
+            let request_id = &event.sent.request_id;
+            wrong.push(format!("{kind} {request_id} has no version"));
         }
     }
 }
