@@ -4,8 +4,10 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# Settings of the caller must not reach the tests.
+# Settings of the caller must not reach the tests, but for the seed of a failure that is to be seen again.
+seed=${ORDERHOOK_HISTORY_SEED-}
 unset "${!ORDERHOOK_@}" DATABASE_URL
+if [[ -n $seed ]]; then export ORDERHOOK_HISTORY_SEED=$seed; fi
 
 at_exit() {
     [[ -n ${work-} ]] || return 0
