@@ -79,9 +79,10 @@ start() {
     children+=("$child")
 }
 
-# Ends a child and everything it started, within 20 s (the service drains for up to 15 s).
+# Ends a child and everything it started.
+patience_s=20 # The service drains for up to 15 s.
 stop() {
-    local tries=200
+    local tries=$((patience_s * 10))
     kill -TERM -- "-$1" 2>/dev/null || return 0
     while group_alive "$1"; do
         if ((tries-- == 0)); then kill -KILL -- "-$1" 2>/dev/null || true; fi
