@@ -114,7 +114,7 @@ pub(crate) struct OrderActor {
     id: OrderId,
     context: Arc<OrderContext>,
     activity: Arc<Activity>,
-    /// The state as last committed by this actor; `None` when it must be loaded.
+    /// The row as last committed by this actor; `None` when it must be loaded.
     order: Option<Arc<Order>>,
 }
 
@@ -146,12 +146,10 @@ impl Handler<Envelope<OrderCommand>> for OrderActor {
         let judging = async move { judge::judge(&context, id, known, &hook).await }.instrument(span);
         AtomicResponse::new(Box::pin(judging.into_actor(self).map(
             move |(order, result), actor, _context| {
-                // An order that stays unknown is nothing worth keeping in memory either.
-                actor.activity.used(
-                    order
-                        .as_ref()
-                        .is_none_or(|order| order.finished() || order.version == 0),
-                );
+                // That there is no row yet is no state to keep: an event that changes nothing has no
+                // version that would fence it, so it must always be judged by a fresh look.
+                let order = order.filter(|order| order.version > 0);
+                actor.activity.used(order.as_ref().is_none_or(|order| order.finished()));
                 actor.order = order;
                 // The place in the mailbox is free before the caller can send the next event.
                 drop(working);

@@ -1,7 +1,7 @@
 //! Several nodes on one database, without any routing: the version decides.
 
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use crate::bodies::{bare, composition, with_lines};
@@ -58,6 +58,22 @@ async fn a_node_with_an_old_state_in_memory_loses_its_version_and_judges_again()
         .unwrap();
     assert_eq!(moved.iter().map(|row| row.get(0)).collect::<Vec<String>>(), ["4.000"]);
     assert!(one.metric("orderhook_version_conflicts_total", &[]).await > 0.0);
+}
+
+#[actix_rt::test]
+async fn a_node_that_once_found_an_order_unknown_asks_again() {
+    let database = TestDatabase::create().await;
+    let one = TestApp::start(database.url(), &[]).await;
+    let other = TestApp::start(database.url(), &[]).await;
+    assert_eq!(
+        one.accepted(bare("courier.assigned", "H1")).await,
+        json!({"status": "ok"})
+    );
+    let created = other.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
+    let answer = one.accepted(bare("courier.arrived", "H1")).await;
+    assert_eq!(answer, json!({"status": "ok", "number": created["number"]}));
+    let order = other.order("H1").await;
+    assert_eq!(order["version"], 2, "what changes nothing is judged by the row as well");
 }
 
 /// Waits until a statement of the given node waits for a lock.

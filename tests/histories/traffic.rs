@@ -1,0 +1,153 @@
+//! SM and nginx: sends the hooks of a plan to two nodes and keeps what was said and when.
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::join;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use reqwest::StatusCode;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::nodes::{Addresses, Node};
+use crate::plan::Planned;
+
+/// Hooks under way at any time, over all orders.
+const IN_FLIGHT: usize = 64;
+
+/// SM hears no answer that comes later.
+const SM_WAITS: Duration = Duration::from_secs(5);
+
+/// A hook that is not acknowledged after so many repeats never will be.
+const MOST_REPEATS: usize = 100;
+
+/// One request to one node.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) node: String,
+    pub(crate) sent: Instant,
+    pub(crate) ended: Instant,
+    /// None when the connection broke.
+    pub(crate) answer: Option<(StatusCode, Value)>,
+}
+
+impl Attempt {
+    /// The body of a 200.
+    pub(crate) fn acknowledged(&self) -> Option<&Value> {
+        match &self.answer {
+            Some((StatusCode::OK, answer)) => Some(answer),
+            _ => None,
+        }
+    }
+}
+
+/// One delivery: what nginx sends under one request id.
+#[derive(Debug)]
+pub(crate) struct Sent<'a> {
+    pub(crate) hook: &'a Planned,
+    pub(crate) request_id: String,
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+impl Sent<'_> {
+    /// When the first attempt left.
+    pub(crate) fn sent(&self) -> Instant {
+        self.attempts.iter().map(|attempt| attempt.sent).min().unwrap()
+    }
+
+    /// When the first acknowledgement was there; never, if there is none.
+    pub(crate) fn acknowledged(&self) -> Option<Instant> {
+        let acknowledged = |attempt: &Attempt| attempt.acknowledged().map(|_| attempt.ended);
+        self.attempts.iter().filter_map(acknowledged).min()
+    }
+}
+
+/// What SM does about a hook without a 200.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Repeats {
+    /// Nothing: there must not be one.
+    Never,
+    /// nginx may ask the other node first; then SM sends it again, until it is acknowledged.
+    UntilAcknowledged,
+}
+
+/// Sends all of them, [`IN_FLIGHT`] at a time, and counts the acknowledged hooks up in `acknowledged`.
+pub(crate) async fn send<'a>(
+    hooks: &'a [Planned],
+    nodes: &Addresses,
+    repeats: Repeats,
+    seed: u64,
+    acknowledged: &watch::Sender<usize>,
+) -> Vec<Sent<'a>> {
+    let rng = StdRng::seed_from_u64(seed);
+    let rngs = std::iter::successors(Some(rng), |rng| Some(StdRng::from_rng(&mut rng.clone())));
+    let sending = hooks.iter().zip(rngs).map(|(hook, rng)| async {
+        let sent = send_one(hook, nodes, repeats, rng).await;
+        acknowledged.send_modify(|count| *count += 1);
+        sent
+    });
+    futures_util::stream::iter(sending)
+        .buffer_unordered(IN_FLIGHT)
+        .collect::<Vec<_>>()
+        .await
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// One hook with all its repeats.
+async fn send_one<'a>(hook: &'a Planned, nodes: &Addresses, repeats: Repeats, mut rng: StdRng) -> Vec<Sent<'a>> {
+    let mut sent = Vec::new();
+    loop {
+        let request_id = format!("{:032x}", rng.random::<u128>());
+        let first = rng.random_range(0..2);
+        let mut attempts = if hook.twice {
+            let [one, two] = nodes.now();
+            let (one, two) = join(attempt(one, hook, &request_id), attempt(two, hook, &request_id)).await;
+            vec![one, two]
+        } else {
+            vec![attempt(nodes.now()[first].clone(), hook, &request_id).await]
+        };
+        let is_acknowledged = |attempts: &[Attempt]| attempts.iter().any(|attempt| attempt.acknowledged().is_some());
+        let next_upstream = repeats == Repeats::UntilAcknowledged && rng.random();
+        if next_upstream && !is_acknowledged(&attempts) {
+            attempts.push(attempt(nodes.now()[1 - first].clone(), hook, &request_id).await);
+        }
+        let done = repeats == Repeats::Never || is_acknowledged(&attempts);
+        assert!(
+            sent.len() < MOST_REPEATS,
+            "never acknowledged, at last {attempts:?}: {:?}",
+            hook.event
+        );
+        sent.push(Sent {
+            hook,
+            request_id,
+            attempts,
+        });
+        if done {
+            return sent;
+        }
+    }
+}
+
+async fn attempt(node: Node, hook: &Planned, request_id: &str) -> Attempt {
+    let request = node
+        .client
+        .hook(hook.body.to_vec())
+        .header("X-Request-Id", request_id)
+        .timeout(SM_WAITS);
+    let sent = Instant::now();
+    let answer = async {
+        let response = request.send().await.ok()?;
+        let status = response.status();
+        Some((status, response.json().await.ok()?))
+    };
+    let answer = answer.await;
+    Attempt {
+        node: node.name.to_string(),
+        sent,
+        ended: Instant::now(),
+        answer,
+    }
+}
