@@ -212,8 +212,7 @@ impl App {
             let node = node.clone();
             let server =
                 HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::hook::configure))
-                    // Longer than nginx keeps its side open, so that nginx never writes into a closing connection.
-                    .keep_alive(Duration::from_secs(75))
+                    .keep_alive(KEEP_ALIVE)
                     .client_request_timeout(Duration::from_secs(5))
                     .shutdown_timeout(args.drain_deadline.as_secs().max(1))
                     .disable_signals()
