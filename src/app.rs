@@ -13,21 +13,27 @@ use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use orderhook_actors::mailbox::MailboxShown;
 use orderhook_actors::metrics as actor_metrics;
-use orderhook_actors::persistence_actor::PersistenceSettings;
+use orderhook_actors::notifier_actor::NotifierHandle;
+use orderhook_actors::notifier_actor::pacing::PacingSettings;
+use orderhook_actors::persistence_actor::{NoticesWritten, PersistenceSettings};
 use orderhook_actors::ports::StoreError;
 use orderhook_actors::registry::OrderSettings;
 use orderhook_actors::system::{Actors, SystemSettings};
 use orderhook_domain::apply::Rules;
 use orderhook_domain::ids::OrderId;
+use tokio::sync::watch;
 
 use crate::config::ServeArgs;
 use crate::db::health::{Health, HealthMonitor};
 use crate::db::journal;
+use crate::db::leader::LeaderElection;
 use crate::db::order_store::PostgresOrderStore;
 use crate::db::orders_view::{self, OrderView};
+use crate::db::outbox::{OutboxState, PostgresOutbox, outbox_state};
 use crate::db::{Database, DatabaseSettings};
-use crate::metrics::POOL_CONNECTIONS;
+use crate::metrics::{LEADER, NOTICES_OLDEST_SECONDS, NOTICES_PENDING, POOL_CONNECTIONS};
 use crate::routes::{self, ClientTokens};
+use crate::telegram::{self, TelegramSettings};
 
 /// What every request of a node shares.
 pub struct Node {
@@ -41,8 +47,11 @@ pub struct Node {
     pub answer_deadline: Duration,
     /// Renders `/metrics`.
     pub prometheus: PrometheusHandle,
+    /// The sender of this node; it sends only while this node is the leader.
+    pub notifier: NotifierHandle,
     database: Database,
     health: HealthMonitor,
+    outbox: watch::Receiver<OutboxState>,
     draining: AtomicBool,
     hooks_in_flight: AtomicUsize,
 }
@@ -84,7 +93,9 @@ impl Node {
 
     /// What operations see of the mailboxes.
     pub fn mailboxes(&self) -> Vec<MailboxShown> {
-        self.actors.mailboxes()
+        let mut shown = self.actors.mailboxes();
+        shown.push(self.notifier.mailbox());
+        shown
     }
 
     /// One order as operations see it; `None` when it is unknown.
@@ -104,6 +115,14 @@ impl Node {
         for mailbox in self.mailboxes() {
             gauge!(actor_metrics::MAILBOX_DEPTH, "actor" => mailbox.actor).set(mailbox.depth as f64);
         }
+        let outbox = *self.outbox.borrow();
+        gauge!(NOTICES_PENDING).set(outbox.pending as f64);
+        gauge!(NOTICES_OLDEST_SECONDS).set(outbox.oldest_seconds as f64);
+        gauge!(LEADER).set(if self.notifier.shown().epoch.is_some() {
+            1.0
+        } else {
+            0.0
+        });
         let pool = self.database.pool_status();
         gauge!(POOL_CONNECTIONS, "state" => "open").set(pool.size as f64);
         gauge!(POOL_CONNECTIONS, "state" => "available").set(pool.available as f64);
@@ -119,6 +138,8 @@ pub struct App {
     pub ops_addr: SocketAddr,
     node: web::Data<Node>,
     servers: [ServerHandle; 2],
+    election: LeaderElection,
+    notifier_arbiter: actix_rt::Arbiter,
     drain_deadline: Duration,
 }
 
@@ -157,13 +178,30 @@ impl App {
             },
             patience: Duration::from_secs(8),
         };
-        let actors = Actors::start(system, store, &(Arc::new(|_| {}) as _));
+        let messenger = telegram::messenger(&telegram_settings(args), io.clone())?;
+        let election = LeaderElection::start(&database, Arc::clone(&name));
+        // A thread of its own: texts are rendered on it, and hooks shall not wait for that.
+        let notifier_arbiter = actix_rt::Arbiter::new();
+        let notifier = NotifierHandle::start(
+            &notifier_arbiter.handle(),
+            PacingSettings::default(),
+            Arc::new(PostgresOutbox::new(database.clone())),
+            messenger,
+            election.leadership(),
+        );
+        let wake = {
+            let notifier = notifier.clone();
+            Arc::new(move |_notices: u32| notifier.wake())
+        };
+        let actors = Actors::start(system, store, &(wake as NoticesWritten));
         let node = web::Data::new(Node {
             name,
             actors,
             tokens: ClientTokens::new(&args.client_tokens),
             answer_deadline: args.answer_deadline,
             prometheus,
+            notifier,
+            outbox: watch_outbox(&database),
             database,
             health,
             draining: AtomicBool::new(false),
@@ -174,8 +212,7 @@ impl App {
             let node = node.clone();
             let server =
                 HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::hook::configure))
-                    // Longer than nginx keeps its side open, so that nginx never writes into a closing connection.
-                    .keep_alive(Duration::from_secs(75))
+                    .keep_alive(KEEP_ALIVE)
                     .client_request_timeout(Duration::from_secs(5))
                     .shutdown_timeout(args.drain_deadline.as_secs().max(1))
                     .disable_signals()
@@ -189,6 +226,7 @@ impl App {
             let server =
                 HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::ops::configure))
                     .workers(1)
+                    .keep_alive(KEEP_ALIVE)
                     .shutdown_timeout(1)
                     .disable_signals()
                     .bind(args.ops_addr)
@@ -205,6 +243,8 @@ impl App {
             ops_addr,
             node,
             servers,
+            election,
+            notifier_arbiter,
             drain_deadline: args.drain_deadline,
         })
     }
@@ -219,11 +259,50 @@ impl App {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let drained = self.node.actors.drain(deadline).await;
+        // What is on its way to Telegram arrives and is recorded; the rest waits for the next leader.
+        self.election.release().await;
+        let silent = self.node.notifier.idle(deadline).await;
         for server in &self.servers {
             server.stop(true).await;
         }
-        tracing::info!(drained, "stopped");
-        drained
+        self.notifier_arbiter.stop();
+        tracing::info!(drained, silent, "stopped");
+        drained && silent
+    }
+}
+
+/// Longer than nginx and others keep their side open, so that nobody writes into a closing connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How often the outbox is counted.
+const COUNT_OUTBOX_EVERY: Duration = Duration::from_secs(2);
+
+/// Keeps the figures of the outbox up to date until the node ends, so that whoever asks for them asks no
+/// database.
+fn watch_outbox(database: &Database) -> watch::Receiver<OutboxState> {
+    let (publish, state) = watch::channel(OutboxState::default());
+    let database = database.clone();
+    let io = database.io().clone();
+    io.spawn(async move {
+        let mut every = tokio::time::interval(COUNT_OUTBOX_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !publish.is_closed() {
+            every.tick().await;
+            // While the database is away the last figures stay; that it is away is told elsewhere.
+            if let Ok(counted) = outbox_state(&database).await {
+                publish.send_replace(counted);
+            }
+        }
+    });
+    state
+}
+
+fn telegram_settings(args: &ServeArgs) -> TelegramSettings {
+    TelegramSettings {
+        token: Some(args.telegram_token.clone()),
+        api_url: args.telegram_api_url.clone(),
+        time_zone: args.time_zone,
+        request_timeout: args.telegram_timeout,
     }
 }
 

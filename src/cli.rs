@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::commands::chat::ChatCommand;
 use crate::commands::journal::JournalCommand;
 use crate::commands::order::OrderCommand;
+use crate::commands::sim::SimArgs;
 use crate::commands::stock::StockCommand;
 use crate::config::{DatabaseArgs, LogArgs, ServeArgs};
 use crate::db::{Database, DatabaseSettings, migrate};
@@ -44,6 +45,8 @@ pub enum Command {
     Order(DatabaseCommand<OrderCommand>),
     /// Received goods, and what is left of them
     Stock(DatabaseCommand<StockCommand>),
+    /// Play SM against a running node and compare what it stored with what it must be
+    Sim(SimArgs),
     /// What was sent, what was decided on it, and playing it again
     Journal(DatabaseCommand<JournalCommand>),
 }
@@ -89,6 +92,7 @@ impl Cli {
             Command::Stock(DatabaseCommand { database, command }) => {
                 io.block_on(command.run(&open(&database, io.handle())?, &mut stdout()))
             }
+            Command::Sim(args) => io.block_on(args.run(&mut stdout())),
             Command::Journal(DatabaseCommand { database, command }) => {
                 let database = open(&database, io.handle())?;
                 // A replay starts actors.

@@ -3,4 +3,5 @@
 pub mod chat;
 pub mod journal;
 pub mod order;
+pub mod sim;
 pub mod stock;

@@ -8,9 +8,11 @@ mod batch;
 pub mod chats;
 pub mod health;
 pub mod journal;
+pub mod leader;
 pub mod migrate;
 pub mod order_store;
 pub mod orders_view;
+pub mod outbox;
 pub mod stock;
 
 use std::future::Future;

@@ -10,5 +10,6 @@ pub mod metrics;
 pub mod openapi;
 pub mod routes;
 pub mod shutdown;
+pub mod sim;
 pub mod telegram;
 pub mod telemetry;

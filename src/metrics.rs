@@ -150,7 +150,7 @@ fn register_zeros() {
         counter!(HOOKS_TOTAL, "event" => NO_EVENT, "outcome" => outcome).increment(0);
     }
     for kind in NoticeKind::ALL {
-        for outcome in ["sent", "failed"] {
+        for outcome in ["sent", "probably_sent", "repeated", "retried", "failed"] {
             counter!(actors::NOTICES_TOTAL, "kind" => kind.as_str(), "outcome" => outcome).increment(0);
         }
     }

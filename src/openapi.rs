@@ -178,6 +178,9 @@ pub struct Mailboxes {
     mailboxes: Vec<String>,
     /// Order actors alive.
     orders_active: u64,
+    /// The sender of this node: its epoch while it is the leader, what is under way, what fails.
+    #[schema(value_type = Object)]
+    notifier: String,
     /// The orders with the deepest queues.
     #[schema(value_type = Vec<Object>)]
     busiest_orders: Vec<String>,

@@ -11,6 +11,7 @@
 //! - [`order_actor`]: one order, strictly one event at a time.
 //! - [`persistence_actor`]: group commit.
 //! - [`answers_actor`]: which answers SM got.
+//! - [`notifier_actor`]: outbox to Telegram.
 //! - [`mailbox`]: the only file that touches `Addr`: bounds that refuse, and figures to watch.
 //! - [`ports`]: what the outside must provide.
 //! - [`system`]: starts all of them, and drains them in reverse.
@@ -19,6 +20,7 @@ pub mod answers_actor;
 pub mod error;
 pub mod mailbox;
 pub mod metrics;
+pub mod notifier_actor;
 pub mod order_actor;
 pub mod persistence_actor;
 pub mod ports;

@@ -10,4 +10,4 @@ pub mod outbox;
 
 pub use messenger::{Messenger, Rendered, SendError};
 pub use order_store::{Answered, Arrival, Commit, Committed, OrderStore, Replay, StoreError};
-pub use outbox::{Claim, Outbox, OutboxError, Settled, SettledAs, WaitingNotice};
+pub use outbox::{Outbox, OutboxError, Peek, RecentSend, Settled, SettledAs, WaitingNotice};

@@ -6,5 +6,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [[ -d $repo/.local ]] || exit 0
 lock_local
-"$here/postgres.sh" remove "$repo/.local/demo"
+for folder in "$repo"/.local/*/; do
+    # A cluster, or the note where it had to go.
+    if [[ -d $folder/data || -f $folder/elsewhere ]]; then
+        "$here/postgres.sh" remove "$folder"
+    fi
+done
 rm -rf "$repo/.local"

@@ -79,14 +79,26 @@ start() {
     children+=("$child")
 }
 
-# Ends a child and everything it started, within 20 s (the service drains for up to 15 s).
+# Ends a child and everything it started.
+patience_s=20 # The service drains for up to 15 s.
 stop() {
-    local tries=200
+    local tries=$((patience_s * 10))
     kill -TERM -- "-$1" 2>/dev/null || return 0
-    while kill -0 -- "-$1" 2>/dev/null && ((tries-- > 0)); do
+    while group_alive "$1"; do
+        if ((tries-- == 0)); then kill -KILL -- "-$1" 2>/dev/null || true; fi
         sleep 0.1
     done
-    kill -KILL -- "-$1" 2>/dev/null || true
+}
+
+# True while a process of the group runs. `kill -0` would count the dead ones too, which stay in a
+# container whose process 1 never asks about them.
+group_alive() {
+    local file stat
+    for file in /proc/[0-9]*/stat; do
+        { read -r stat <"$file"; } 2>/dev/null || continue
+        if [[ ${stat##*) } =~ ^[^ZX]\ [0-9]+\ $1\  ]]; then return 0; fi
+    done
+    return 1
 }
 
 # Runs a command that may take long; a signal to the script ends it at once.

@@ -22,12 +22,12 @@ missing_packages() {
 install_packages() {
     local no_cluster=/etc/postgresql-common/createcluster.d/orderhook-setup.conf
     local apt=("$@" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
-    local code=0
+    # shellcheck disable=SC2064 # The values of now.
+    trap "$* rm -f $no_cluster" EXIT
     "$@" mkdir -p "${no_cluster%/*}"
     "$@" sh -c "echo 'create_main_cluster = false' >$no_cluster"
-    { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${packages[@]}"; } </dev/null >&2 || code=$?
-    "$@" rm -f "$no_cluster"
-    ((code == 0)) || die "apt-get could not install: ${packages[*]}"
+    { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${packages[@]}"; } </dev/null >&2 ||
+        die "apt-get could not install: ${packages[*]}"
 }
 
 require_packages() {
@@ -67,7 +67,7 @@ require_own_files() {
     target=$(cargo metadata --no-deps --format-version 1 --locked | jq -r .target_directory)
     [[ -w . || (-d .local && -d $target) ]] ||
         die "you may not write to $repo: make a clone of your own"
-    [[ -z $(find .local ! -writable -print -quit 2>/dev/null) ]] ||
+    [[ -z $(find .local -type d ! -writable -print -quit 2>/dev/null) ]] ||
         die "another user has run the demo in this clone: remove its data with 'sudo make clean-local', or make a clone of your own"
     [[ -z $(find "$target" ! -writable -print -quit 2>/dev/null) ]] ||
         die "another user has built in this clone: remove $target as that user, or set CARGO_TARGET_DIR, or make a clone of your own"

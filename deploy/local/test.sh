@@ -30,7 +30,7 @@ runaways() {
 # group. QUIT has a PostgreSQL server take down its processes and shared memory at once.
 end_runaways() {
     local pids signal
-    for signal in QUIT QUIT QUIT KILL; do
+    for signal in QUIT TERM TERM KILL; do
         mapfile -t pids < <(runaways)
         ((${#pids[@]} > 0)) || return 0
         kill "-$signal" "${pids[@]}" 2>/dev/null

@@ -52,6 +52,10 @@ pub(crate) async fn openapi() -> HttpResponse {
 )]
 pub(crate) async fn ready(node: web::Data<Node>) -> HttpResponse {
     match node.readiness() {
+        // Hooks go on without Telegram; whoever looks shall know all the same.
+        Ok(()) if node.notifier.shown().token_refused => {
+            HttpResponse::Ok().body("ready, but Telegram does not accept the bot's token\n")
+        }
         Ok(()) => HttpResponse::Ok().body("ready\n"),
         Err(reason) => HttpResponse::ServiceUnavailable().body(format!("{reason}\n")),
     }
@@ -71,6 +75,8 @@ struct MailboxesShown {
     node: String,
     mailboxes: Vec<orderhook_actors::mailbox::MailboxShown>,
     orders_active: usize,
+    /// The sender of this node.
+    notifier: orderhook_actors::notifier_actor::NotifierShown,
     /// Orders whose events wait, deepest first.
     busiest_orders: Vec<orderhook_actors::registry::BusyOrder>,
 }
@@ -86,6 +92,7 @@ pub(crate) async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
         node: node.name.to_string(),
         mailboxes: node.mailboxes(),
         orders_active: node.actors.orders.active(),
+        notifier: node.notifier.shown(),
         busiest_orders: node.actors.orders.busiest(10),
     };
     json_response(&mut HttpResponseBuilder::new(StatusCode::OK), &shown)

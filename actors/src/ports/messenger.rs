@@ -23,7 +23,7 @@ pub trait Messenger: Send + Sync + 'static {
 /// One message ready to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// The rows that it tells completely or begins to tell.
+    /// The rows of which it tells the end. Empty when it is only the first part of a long text.
     pub notice_ids: Vec<i64>,
     /// What they are about, for the metrics.
     pub kinds: Vec<NoticeKind>,

@@ -7,31 +7,52 @@ use futures_util::future::BoxFuture;
 use orderhook_domain::ids::{OrderId, OrderNumber, StoreId};
 use orderhook_domain::notice::Notice;
 
-/// The sending side of the outbox. Only the leader claims; everything else may be called by any node.
+/// The sending side of the outbox. Rows are claimed right before they are sent, by the epoch of the
+/// leader; a leader that was replaced can claim nothing, and marks nothing that the new one has claimed.
 pub trait Outbox: Send + Sync + 'static {
-    /// Takes the next notices of chats that may be written to, oldest first per chat, and marks
-    /// them claimed by this epoch.
+    /// What waits for chats that may be written to: the oldest notices of each chat in their order,
+    /// the chat that has waited longest first.
     ///
     /// # Errors
-    /// [`OutboxError`].
-    fn claim(&self, request: Claim) -> BoxFuture<'static, Result<Vec<WaitingNotice>, OutboxError>>;
+    /// [`OutboxError::Unavailable`].
+    fn peek(&self, request: Peek) -> BoxFuture<'static, Result<Vec<WaitingNotice>, OutboxError>>;
 
-    /// Records what became of notices that were sent together as one message.
+    /// Marks these as being sent by this epoch, all or none.
     ///
     /// # Errors
-    /// [`OutboxError`]; the caller keeps the result and tries again before it claims more.
+    /// [`OutboxError::NotLeader`] when another epoch is the leader's, or a row is not waiting any more.
+    fn claim(&self, epoch: i64, notice_ids: Vec<i64>) -> BoxFuture<'static, Result<(), OutboxError>>;
+
+    /// Records what became of notices that were claimed and sent together.
+    ///
+    /// # Errors
+    /// [`OutboxError::Unavailable`]; the caller keeps the result and tries again.
     fn settle(&self, settled: Settled) -> BoxFuture<'static, Result<(), OutboxError>>;
+
+    /// What was sent within the last minute, by whoever was the leader: a new one paces from that.
+    ///
+    /// # Errors
+    /// [`OutboxError::Unavailable`].
+    fn recent(&self) -> BoxFuture<'static, Result<Vec<RecentSend>, OutboxError>>;
+
+    /// Gives notices of open orders that wait for a chat to one that has subscribed meanwhile, and
+    /// returns how many. Subscribing does that by itself; this catches what was committed at the same
+    /// moment.
+    ///
+    /// # Errors
+    /// [`OutboxError::Unavailable`].
+    fn adopt(&self) -> BoxFuture<'static, Result<u64, OutboxError>>;
 }
 
-/// Which notices to take.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// The leader's epoch; the store refuses when it is not the current one.
-    pub epoch: i64,
-    /// Chats that have something in flight or may not be written to now.
+/// Which notices are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peek {
+    /// Chats that have a message in flight or may not be written to now.
     pub except_chats: Vec<i64>,
-    /// At most so many notices in all.
-    pub limit: i64,
+    /// At most so many chats.
+    pub chats: i64,
+    /// At most so many notices of each.
+    pub per_chat: i64,
 }
 
 /// One row of the outbox with the facts to tell.
@@ -53,16 +74,25 @@ pub struct WaitingNotice {
     pub created_at: DateTime<Utc>,
     /// How often sending it was tried before.
     pub attempts: i32,
-    /// It was claimed by an earlier leader that never said what became of it: sending it may repeat it.
+    /// It was claimed by a leader that never said what became of it: sending it may repeat it.
     pub maybe_sent: bool,
     /// The message that announced the order in this chat, to reply to.
     pub first_message_id: Option<i64>,
 }
 
+/// One message that was sent not long ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecentSend {
+    /// Where to.
+    pub chat_id: i64,
+    /// How long ago, by the database's clock.
+    pub ago: Duration,
+}
+
 /// What became of notices that were sent together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
-    /// The leader's epoch.
+    /// The epoch that claimed them.
     pub epoch: i64,
     /// The rows.
     pub notice_ids: Vec<i64>,
@@ -80,19 +110,25 @@ pub enum SettledAs {
         /// Telegram's id of the message.
         message_id: i64,
     },
+    /// Telegram has very likely taken it, but its answer could not be read.
+    ProbablySent {
+        /// For operations.
+        error: String,
+    },
     /// Try again after this pause.
     Retry {
-        /// From now on the database's clock.
+        /// From now on, by the database's clock.
         after: Duration,
         /// For operations.
         error: String,
     },
-    /// The chat takes no messages any more: it is disabled, its pending notices have failed.
+    /// The chat takes no messages any more: it is disabled. What waits for it waits for the next chat of
+    /// its store where nobody else is told, and has failed where others are.
     ChatGone {
         /// For operations.
         error: String,
     },
-    /// The group has another id now; its rows and pending notices move there.
+    /// The group has another id now; its subscriptions and what waits for it move there.
     ChatMoved {
         /// The new id.
         to: i64,
@@ -102,8 +138,8 @@ pub enum SettledAs {
 /// Why the outbox did not do it, by the reaction it needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutboxError {
-    /// Another node is the leader: stop sending at once.
-    #[error("this node is not the leader any more")]
+    /// Somebody else sends these: look again.
+    #[error("this node may not send them any more")]
     NotLeader,
     /// Try again soon.
     #[error("the database did not finish: {0}")]

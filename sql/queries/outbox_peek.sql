@@ -1,0 +1,35 @@
+-- What waits for chats that may be written to: for each of them its oldest notices in their order, the
+-- chat that has waited longest first. A chat whose oldest notice must still wait is left out whole, so
+-- that nothing overtakes it. One busy chat cannot hide the others: each is looked up by its own index
+-- range, and rows are found by their state, never by "id > the last one": ids commit out of order.
+WITH due AS (
+    SELECT chat.chat_id, head.notice_id
+    FROM (SELECT DISTINCT chat_id FROM chats WHERE role <> 'ops' AND disabled_at IS NULL AND chat_id <> ALL ($1)) AS chat
+    CROSS JOIN LATERAL (
+        SELECT notice_id, not_before
+        FROM notices
+        WHERE state = 'pending' AND chat_id = chat.chat_id
+        ORDER BY notice_id
+        LIMIT 1
+    ) AS head
+    WHERE head.not_before IS NULL OR head.not_before <= now()
+    ORDER BY head.notice_id
+    LIMIT $2
+)
+SELECT n.notice_id, n.chat_id, n.order_id, o.number, n.store_id, e.notice, n.created_at, n.attempts,
+       n.claimed_by IS NOT NULL AS maybe_sent,
+       (SELECT first.message_id
+        FROM notices first
+        WHERE first.order_id = n.order_id AND first.chat_id = n.chat_id AND first.kind = 'new' AND first.state = 'sent'
+        LIMIT 1) AS first_message_id
+FROM due
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM notices
+    WHERE state = 'pending' AND chat_id = due.chat_id
+    ORDER BY notice_id
+    LIMIT $3
+) AS n
+LEFT JOIN orders o ON o.order_id = n.order_id
+LEFT JOIN order_events e ON e.delivery_id = n.delivery_id
+ORDER BY due.notice_id, n.notice_id

@@ -1,0 +1,143 @@
+//! Who sends: one node of the pool, by a session advisory lock on a connection of its own.
+//!
+//! The lock ends with its session, so a node that dies is replaced at once. A node that is frozen keeps
+//! its session: its sign of life gets old, and a standby ends that session and takes over. Every
+//! takeover raises the epoch, which fences all claims of the old leader.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use orderhook_actors::notifier_actor::Leadership;
+use orderhook_actors::ports::StoreError;
+use tokio::sync::watch;
+use tokio_postgres::Client;
+
+use crate::db::{Database, store_error};
+
+/// The advisory lock of the sender. The number is "sender" in ASCII.
+const LOCK: i64 = 0x7365_6e64_6572;
+/// How often the leader renews and a standby looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// A renewal that takes longer has failed.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Strives for the leadership until it is released.
+pub struct LeaderElection {
+    leadership: watch::Receiver<Option<Leadership>>,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl LeaderElection {
+    /// Starts striving, under the name of this node.
+    #[must_use]
+    pub fn start(database: &Database, node: Arc<str>) -> Self {
+        let (publish, leadership) = watch::channel(None);
+        let (stop, stopped) = watch::channel(false);
+        let task = database.io().spawn(strive(database.clone(), node, publish, stopped));
+        Self { leadership, stop, task }
+    }
+
+    /// The right to send, while this node has it.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Option<Leadership>> {
+        self.leadership.clone()
+    }
+
+    /// Gives the leadership up, so that a standby takes over at once.
+    pub async fn release(self) {
+        self.stop.send_replace(true);
+        // A task that panicked has ended its session, too.
+        let _ = self.task.await;
+    }
+}
+
+async fn strive(
+    database: Database,
+    node: Arc<str>,
+    publish: watch::Sender<Option<Leadership>>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let held = tokio::select! {
+            held = hold(&database, &node, &publish) => held,
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+        };
+        if publish.send_replace(None).is_some() {
+            tracing::warn!("this node does not send to Telegram any more");
+        }
+        if let Err(error) = held {
+            tracing::debug!(%error, "no leadership without the database");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+        }
+    }
+    publish.send_replace(None);
+}
+
+/// Waits for the lock on one session, then keeps it until the session fails.
+async fn hold(database: &Database, node: &str, publish: &watch::Sender<Option<Leadership>>) -> Result<(), StoreError> {
+    let client = database.dedicated_connection().await?;
+    while !within(try_lock(&client)).await? {
+        within(end_frozen_leader(&client)).await?;
+        tokio::time::sleep(EVERY).await;
+    }
+    let asked = Instant::now();
+    let epoch = within(take_over(&client, node)).await?;
+    publish.send_replace(Some(Leadership { epoch, renewed: asked }));
+    tracing::info!(epoch, "this node sends to Telegram now");
+    loop {
+        tokio::time::sleep(EVERY).await;
+        // The moment before asking counts: the answer may have been under way for long.
+        let asked = Instant::now();
+        if !within(renew(&client, epoch)).await? {
+            return Ok(());
+        }
+        publish.send_replace(Some(Leadership { epoch, renewed: asked }));
+    }
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, StoreError> {
+    let done = tokio::time::timeout(LIMIT, work).await;
+    let done = done.map_err(|_elapsed| StoreError::Transient("the leader's session does not answer".to_owned()))?;
+    done.map_err(|error| store_error(&error))
+}
+
+async fn try_lock(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    Ok(client
+        .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
+        .await?
+        .get(0))
+}
+
+/// Ends the session that holds the lock when the sign of life is old. A session that froze before its
+/// first sign of life is given a little longer.
+async fn end_frozen_leader(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let end = "SELECT l.pid, pg_terminate_backend(l.pid) \
+               FROM pg_locks l, sender_leader s \
+               WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+                 AND ((l.classid::bigint << 32) | l.objid::bigint) = $1 \
+                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+                 AND s.renewed_at < now() - interval '5 seconds' \
+                 AND (s.backend_pid = l.pid OR s.renewed_at < now() - interval '15 seconds')";
+    for row in client.query(end, &[&LOCK]).await? {
+        tracing::warn!(
+            backend_pid = row.get::<_, i32>(0),
+            "the leader is frozen; its session was ended"
+        );
+    }
+    Ok(())
+}
+
+async fn take_over(client: &Client, node: &str) -> Result<i64, tokio_postgres::Error> {
+    let take_over = "UPDATE sender_leader SET epoch = epoch + 1, node = $1, backend_pid = pg_backend_pid(), renewed_at = now() \
+                     RETURNING epoch";
+    Ok(client.query_one(take_over, &[&node]).await?.get(0))
+}
+
+async fn renew(client: &Client, epoch: i64) -> Result<bool, tokio_postgres::Error> {
+    let renew = "UPDATE sender_leader SET renewed_at = now() WHERE epoch = $1";
+    Ok(client.execute(renew, &[&epoch]).await? == 1)
+}
