@@ -65,7 +65,10 @@ async fn start(database_url: &str, number: usize) -> (Node, TestProcess) {
     let name = format!("node-{number}");
     // A line per hook would be most of what a development build does.
     let quiet = "warn,orderhook::app=info";
-    let process = TestProcess::start(database_url, &["--node", &name, "--log", quiet]).await;
+    // Right answers are what is looked at, on machines that may be slow.
+    let patient = "4s";
+    let flags = ["--node", &name, "--log", quiet, "--answer-deadline", patient];
+    let process = TestProcess::start(database_url, &flags).await;
     let node = Node {
         name: name.into(),
         client: process.client.clone(),
