@@ -33,6 +33,7 @@ use crate::db::outbox::{OutboxState, PostgresOutbox, outbox_state};
 use crate::db::{Database, DatabaseSettings};
 use crate::metrics::{LEADER, NOTICES_OLDEST_SECONDS, NOTICES_PENDING, POOL_CONNECTIONS};
 use crate::routes::{self, ClientTokens};
+use crate::staff_bot::{POLL_TIMEOUT, StaffBot};
 use crate::telegram::{self, TelegramSettings};
 
 /// What every request of a node shares.
@@ -189,6 +190,17 @@ impl App {
             messenger,
             election.leadership(),
         );
+        if let Some(bot) = telegram::bot(&telegram_settings(args), POLL_TIMEOUT)? {
+            let staff_bot = StaffBot {
+                bot,
+                database: database.clone(),
+                orders: PostgresOrderStore::new(database.clone(), Arc::clone(&name)),
+                notifier: notifier.clone(),
+                leadership: election.leadership(),
+                time_zone: args.time_zone,
+            };
+            io.spawn(staff_bot.run());
+        }
         let wake = {
             let notifier = notifier.clone();
             Arc::new(move |_notices: u32| notifier.wake())

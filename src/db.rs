@@ -7,6 +7,7 @@
 mod batch;
 pub mod chats;
 pub mod health;
+pub mod invites;
 pub mod journal;
 pub mod leader;
 pub mod migrate;

@@ -11,5 +11,6 @@ pub mod openapi;
 pub mod routes;
 pub mod shutdown;
 pub mod sim;
+pub mod staff_bot;
 pub mod telegram;
 pub mod telemetry;

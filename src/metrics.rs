@@ -3,7 +3,7 @@
 //! Counters and histograms are filled where things happen; gauges are read when somebody asks.
 //! Labels are closed lists (invariant 7): event, outcome, actor, message, kind.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -47,8 +47,10 @@ const ROWS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// # Errors
 /// [`BuildError`] when another recorder is installed already.
 pub fn start() -> Result<PrometheusHandle, BuildError> {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = HANDLE.get() {
+    // Locked while it starts: several nodes may start in one test process at once.
+    static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut started = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*started {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new()
@@ -57,7 +59,8 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()?;
     describe();
     register_zeros();
-    Ok(HANDLE.get_or_init(|| handle).clone())
+    *started = Some(handle.clone());
+    Ok(handle)
 }
 
 /// Drains the histograms; without it they grow until somebody scrapes.

@@ -8,7 +8,7 @@
 pub mod pacing;
 mod send;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::mailbox::{Command, Envelope, Handle, MailboxShown, MailboxStats};
-use crate::ports::{Messenger, Outbox, OutboxError, Peek, WaitingNotice};
+use crate::mailbox::{Command, Envelope, Handle, MailboxShown, MailboxStats, Working};
+use crate::ports::{Messenger, Outbox, OutboxError, Peek, Rendered, WaitingNotice};
 use pacing::{Pacing, PacingSettings};
 
 /// The right to send, as long as it is fresh.
@@ -64,8 +64,8 @@ pub struct NotifierHandle {
     stats: Arc<MailboxStats>,
 }
 
-/// Wake-ups that may wait. One is enough: it makes the actor look at everything.
-const QUEUE: usize = 16;
+/// Wake-ups and answers that may wait.
+const QUEUE: usize = 256;
 /// Calls to Telegram at the same time.
 const MAX_UNDER_WAY: usize = 64;
 /// Notices of one chat that are looked at for one message.
@@ -97,6 +97,7 @@ impl NotifierHandle {
             look_again: false,
             adopted: None,
             shown: show,
+            replies: VecDeque::new(),
         });
         Self { actor, shown, stats }
     }
@@ -104,6 +105,13 @@ impl NotifierHandle {
     /// There are notices. Never waits; a full mailbox has a wake-up in it already.
     pub fn wake(&self) {
         let _ = self.actor.send(NotifierCommand::Wake);
+    }
+
+    /// Sends an answer to a chat in its next turn, before its notices. Returns `false` when too much
+    /// waits already; whoever asked will ask again.
+    #[must_use]
+    pub fn reply(&self, chat_id: i64, message: Rendered) -> bool {
+        self.actor.send(NotifierCommand::Reply { chat_id, message }).is_ok()
     }
 
     /// What operations see.
@@ -133,13 +141,23 @@ impl NotifierHandle {
 pub enum NotifierCommand {
     /// There are notices.
     Wake,
+    /// Answer somebody.
+    Reply {
+        /// Where to.
+        chat_id: i64,
+        /// What.
+        message: Rendered,
+    },
 }
 
 impl Command for NotifierCommand {
-    const MESSAGES: &'static [&'static str] = &["wake"];
+    const MESSAGES: &'static [&'static str] = &["wake", "reply"];
 
     fn message(&self) -> usize {
-        0
+        match self {
+            Self::Wake => 0,
+            Self::Reply { .. } => 1,
+        }
     }
 }
 
@@ -159,6 +177,15 @@ pub struct NotifierActor {
     /// When notices that wait for a chat were last looked at.
     adopted: Option<Instant>,
     shown: watch::Sender<NotifierShown>,
+    /// Answers that wait for their chat's next turn; each keeps its place in the mailbox.
+    replies: VecDeque<Reply>,
+}
+
+/// An answer that waits.
+struct Reply {
+    chat_id: i64,
+    message: Rendered,
+    working: Working,
 }
 
 impl Actor for NotifierActor {
@@ -173,8 +200,17 @@ impl Handler<Envelope<NotifierCommand>> for NotifierActor {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<NotifierCommand>, context: &mut Self::Context) {
-        let (NotifierCommand::Wake, waiting, _span) = envelope.open();
-        let _working = waiting.begin();
+        let (command, waiting, _span) = envelope.open();
+        let working = waiting.begin();
+        if let NotifierCommand::Reply { chat_id, message } = command {
+            self.replies.push_back(Reply {
+                chat_id,
+                message,
+                working,
+            });
+        } else {
+            drop(working);
+        }
         self.look(context);
     }
 }
@@ -203,6 +239,9 @@ impl NotifierActor {
         if self.looking {
             self.look_again = true;
             return;
+        }
+        if self.seeded_epoch == Some(epoch) {
+            self.send_replies(epoch, context);
         }
         let now = Instant::now();
         let places = self

@@ -7,6 +7,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/serve.sh"
 
 # The demo is the same for everybody, and its orders never reach a real chat.
 unset "${!ORDERHOOK_@}"
+# The texts for staff shall be seen; a line for every hook would bury them.
+export ORDERHOOK_LOG=info,orderhook::routes::hook=warn
 
 play_orders() {
     local code=0

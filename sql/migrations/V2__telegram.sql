@@ -52,3 +52,15 @@ CREATE TABLE sender_leader (
     renewed_at  timestamptz
 );
 INSERT INTO sender_leader DEFAULT VALUES;
+
+-- One-time codes with which a chat subscribes by itself (/start CODE). Only their digests are kept.
+CREATE TABLE chat_invites (
+    code_sha256 bytea       PRIMARY KEY,
+    store_id    text        NOT NULL,
+    role        text        NOT NULL CHECK (role IN ('pickers', 'store', 'ops')),
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    expires_at  timestamptz NOT NULL,
+    used_at     timestamptz,
+    used_by     bigint
+);
+COMMENT ON COLUMN chat_invites.used_by IS 'The chat that has subscribed with it.';

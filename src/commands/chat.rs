@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
@@ -9,12 +10,25 @@ use orderhook_domain::ids::StoreId;
 
 use crate::db::Database;
 use crate::db::chats::{self, Role};
+use crate::db::invites;
 
 /// What to do with the subscriptions.
 #[derive(Debug, Subcommand)]
 pub enum ChatCommand {
     /// Tell a chat about a store; adding it again enables a chat that Telegram had refused
     Add(ChatArgs),
+    /// Make a one-time code with which a chat subscribes by itself: /start CODE
+    Invite {
+        /// The store as SM names it; '*' means every store
+        #[arg(long)]
+        store: String,
+        /// What the chat is there for
+        #[arg(long, value_enum)]
+        role: Role,
+        /// How long the code is good
+        #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
+        expires: Duration,
+    },
     /// List all subscriptions
     List,
     /// Tell a chat no more about a store
@@ -57,6 +71,19 @@ impl ChatCommand {
                         added.waiting
                     )?;
                 }
+            }
+            Self::Invite { store, role, expires } => {
+                let store = StoreId::parse(&store)?;
+                let named = store.clone();
+                let code = database
+                    .run(async move |database| invites::invite(&database, named.as_str(), role, expires).await)
+                    .await?;
+                writeln!(out, "{code}")?;
+                writeln!(
+                    out,
+                    "good once, for {}; to be sent to the bot, in a private chat or a group, as: /start {code}",
+                    humantime::format_duration(expires)
+                )?;
             }
             Self::Remove(ChatArgs { store, role, chat_id }) => {
                 let named = store.clone();

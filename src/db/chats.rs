@@ -32,6 +32,14 @@ impl Role {
             Self::Ops => "ops",
         }
     }
+
+    /// The role that a word in the database stands for.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Pickers, Self::Store, Self::Ops]
+            .into_iter()
+            .find(|role| role.as_str() == word)
+    }
 }
 
 /// One subscription of a chat.
@@ -75,7 +83,7 @@ pub async fn add(database: &Database, store_id: &str, role: Role, chat_id: i64) 
     Ok(added)
 }
 
-async fn add_in(
+pub(super) async fn add_in(
     transaction: &Transaction<'_>,
     store_id: &str,
     role: Role,
@@ -137,6 +145,12 @@ async fn remove_in(
         .execute(delete, &[&store_id, &role.as_str(), &chat_id])
         .await?
         > 0;
+    give_back(transaction, chat_id).await?;
+    Ok(removed)
+}
+
+/// What waits for a chat that no subscription covers any more.
+async fn give_back(transaction: &Transaction<'_>, chat_id: i64) -> Result<(), tokio_postgres::Error> {
     let others_are_told = format!(
         "DELETE FROM notices w WHERE {NOT_COVERED} AND EXISTS ( \
              SELECT FROM chats c WHERE c.role = w.role AND c.store_id IN (w.store_id, '*') AND c.disabled_at IS NULL)"
@@ -144,7 +158,40 @@ async fn remove_in(
     transaction.execute(&others_are_told, &[&chat_id]).await?;
     let waits_again = format!("UPDATE notices w SET chat_id = NULL, state = 'no_chat' WHERE {NOT_COVERED}");
     transaction.execute(&waits_again, &[&chat_id]).await?;
+    Ok(())
+}
+
+/// Ends all subscriptions of a chat and returns how many there were.
+///
+/// # Errors
+/// [`StoreError`]; nothing has changed then.
+pub async fn remove_all(database: &Database, chat_id: i64) -> Result<u64, StoreError> {
+    let mut client = database.connection().await?;
+    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
+    let removed = transaction
+        .execute("DELETE FROM chats WHERE chat_id = $1", &[&chat_id])
+        .await
+        .map_err(|error| store_error(&error))?;
+    give_back(&transaction, chat_id)
+        .await
+        .map_err(|error| store_error(&error))?;
+    transaction.commit().await.map_err(|error| store_error(&error))?;
     Ok(removed)
+}
+
+/// Whether a chat is told about a store.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be asked.
+pub async fn is_told_about(database: &Database, chat_id: i64, store_id: &str) -> Result<bool, StoreError> {
+    let client = database.connection().await?;
+    let statement =
+        "SELECT EXISTS (SELECT FROM chats WHERE chat_id = $1 AND store_id IN ($2, '*') AND disabled_at IS NULL)";
+    let row = client
+        .query_one(statement, &[&chat_id, &store_id])
+        .await
+        .map_err(|error| store_error(&error))?;
+    Ok(row.get(0))
 }
 
 /// Every subscription, by store, role and chat.

@@ -13,10 +13,11 @@ use orderhook_domain::diff::{LineChange, LineDifference, TextDifference};
 use orderhook_domain::event::CancelReason;
 use orderhook_domain::ids::ProductId;
 use orderhook_domain::notice::{Cancelled, Changed, NewOrder, Notice, NoticeKind, NoticeLine};
+use orderhook_domain::order::Status;
 
 use self::view::{
     CameAndWent, CancelledText, ChangedFoot, ChangedHead, ChangedLine, ChangedMore, Continued, Goods, LineWords,
-    NewFoot, NewHead, NewLine, NewMore, Order,
+    NewFoot, NewHead, NewLine, NewMore, Order, OrderNow,
 };
 use self::words::{WindowWords, amount, amounts, outside, roubles};
 use super::markup::{MAX_UNITS, units};
@@ -70,6 +71,20 @@ impl Texts {
                 .first_message_id
                 .filter(|_| waiting.notice.kind() != NoticeKind::New),
         }
+    }
+
+    /// An order as it is now: the text of a new order under another title.
+    pub(super) fn order_now(self, as_new: &WaitingNotice, status: Status, conflict: bool) -> String {
+        let mut lines = self.block(as_new).lines;
+        let order = order(as_new, false);
+        if let Some(title) = lines.first_mut() {
+            *title = shown(&OrderNow {
+                order: &order,
+                status,
+                conflict,
+            });
+        }
+        lines.join("\n")
     }
 
     /// All notices of an order that came and was cancelled before anybody was told: one line.

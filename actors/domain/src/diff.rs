@@ -226,16 +226,7 @@ fn change_lines(lines: &mut Vec<Line>, sent: &[LineContent]) -> Vec<LineDifferen
             change_line(&mut lines[index], sent);
         } else {
             let line = u32::try_from(lines.len()).unwrap_or(u32::MAX).saturating_add(1);
-            lines.push(Line {
-                line,
-                product_id: sent.product_id.clone(),
-                quantity: sent.quantity.unwrap_or(Quantity::ZERO),
-                original_quantity: sent.original_quantity.or(sent.quantity),
-                prices: sent.prices,
-                weight_grams: sent.weight_grams.clone(),
-                replaced_by: sent.replaced_by.clone(),
-                name: sent.name.clone(),
-            });
+            lines.push(Line::of(line, sent));
         }
     }
     for (index, _) in is_sent.iter().enumerate().filter(|(_, sent)| !**sent) {

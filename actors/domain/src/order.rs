@@ -5,7 +5,9 @@
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{CancelReason, Content, ContentDigest, EventKind, KeptObject, LinePrices, Total, Window};
+use crate::event::{
+    CancelReason, Content, ContentDigest, EventKind, KeptObject, LineContent, LinePrices, Total, Window,
+};
 use crate::ids::{DeliveryId, OrderId, OrderNumber, ProductId, StoreId};
 use crate::quantity::Quantity;
 
@@ -197,16 +199,7 @@ impl Document {
             window: content.window,
             lines: (1_u32..)
                 .zip(&content.lines)
-                .map(|(line, sent)| Line {
-                    line,
-                    product_id: sent.product_id.clone(),
-                    quantity: sent.quantity.unwrap_or(Quantity::ZERO),
-                    original_quantity: sent.original_quantity.or(sent.quantity),
-                    prices: sent.prices,
-                    weight_grams: sent.weight_grams.clone(),
-                    replaced_by: sent.replaced_by.clone(),
-                    name: sent.name.clone(),
-                })
+                .map(|(line, sent)| Line::of(line, sent))
                 .collect(),
             total: content.total,
             comment: content.comment.clone().filter(|comment| !comment.is_empty()),
@@ -257,6 +250,22 @@ pub struct Line {
     /// What staff call the goods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+impl Line {
+    /// A line as it first appears.
+    pub(crate) fn of(line: u32, sent: &LineContent) -> Self {
+        Self {
+            line,
+            product_id: sent.product_id.clone(),
+            quantity: sent.quantity.unwrap_or(Quantity::ZERO),
+            original_quantity: sent.original_quantity.or(sent.quantity),
+            prices: sent.prices,
+            weight_grams: sent.weight_grams.clone(),
+            replaced_by: sent.replaced_by.clone(),
+            name: sent.name.clone(),
+        }
+    }
 }
 
 /// What judging a later event needs to know of the earlier ones (protocol section 5).

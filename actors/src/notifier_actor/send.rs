@@ -61,7 +61,37 @@ impl NotifierActor {
                 .any(|notice| notice.maybe_sent && last.notice_ids.contains(&notice.notice_id)),
             parts,
         };
-        self.pacing.begin(chat_id, Instant::now());
+        self.start(turn, context);
+    }
+
+    /// Sends the answers whose chats may be written to now, the oldest first, one per chat.
+    pub(super) fn send_replies(&mut self, epoch: i64, context: &mut Context<Self>) {
+        let closed = self.pacing.closed_chats(Instant::now());
+        let mut still_waiting = std::collections::VecDeque::new();
+        let mut begun = closed;
+        while let Some(reply) = self.replies.pop_front() {
+            if begun.contains(&reply.chat_id) || self.pacing.places(Instant::now()) == 0 {
+                still_waiting.push_back(reply);
+                continue;
+            }
+            begun.push(reply.chat_id);
+            let turn = Turn {
+                epoch,
+                chat_id: reply.chat_id,
+                notice_ids: Vec::new(),
+                kinds: Vec::new(),
+                part_pause: self.settings.chat_pause,
+                maybe_sent: false,
+                parts: vec![reply.message],
+            };
+            drop(reply.working);
+            self.start(turn, context);
+        }
+        self.replies = still_waiting;
+    }
+
+    fn start(&mut self, turn: Turn, context: &mut Context<Self>) {
+        self.pacing.begin(turn.chat_id, Instant::now());
         self.show(|_| {});
         let outbox = Arc::clone(&self.outbox);
         let sending = take_turn(
@@ -155,7 +185,13 @@ async fn take_turn(
     leadership: watch::Receiver<Option<Leadership>>,
     turn: Turn,
 ) -> (Turn, TurnEnd) {
-    if let Err(error) = outbox.claim(turn.epoch, turn.notice_ids.clone()).await {
+    // An answer has no rows: should it fail, whoever asked will ask again.
+    let claimed = if turn.notice_ids.is_empty() {
+        Ok(())
+    } else {
+        outbox.claim(turn.epoch, turn.notice_ids.clone()).await
+    };
+    if let Err(error) = claimed {
         if let OutboxError::Unavailable(cause) = error {
             tracing::warn!(%cause, "notices could not be claimed");
         }
@@ -186,7 +222,9 @@ async fn take_turn(
 
 /// Records a result, however long the database is away.
 async fn settle(outbox: Arc<dyn Outbox>, settled: Option<Settled>) {
-    let Some(settled) = settled else { return };
+    let Some(settled) = settled.filter(|settled| !settled.notice_ids.is_empty()) else {
+        return;
+    };
     while let Err(error) = outbox.settle(settled.clone()).await {
         tracing::warn!(%error, "what became of a message could not be recorded yet");
         tokio::time::sleep(SETTLE_AGAIN).await;

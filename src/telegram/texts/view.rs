@@ -2,6 +2,7 @@
 //! escapes it on the way out.
 
 use askama::Template;
+use orderhook_domain::order::Status;
 
 use super::words::{Amount, Plural, WindowWords};
 
@@ -35,6 +36,15 @@ pub(super) struct NewHead<'a> {
     pub(super) full_sum: Option<String>,
     /// Of all lines, those not shown included.
     pub(super) count: usize,
+}
+
+#[derive(Template)]
+#[template(path = "telegram/templates/order_now.html")]
+pub(super) struct OrderNow<'a> {
+    pub(super) order: &'a Order,
+    pub(super) status: Status,
+    /// Something contradicts something else.
+    pub(super) conflict: bool,
 }
 
 #[derive(Template)]

@@ -1,0 +1,88 @@
+//! Invitation codes: with one of them a chat subscribes by itself, once, before it expires.
+
+use std::time::Duration;
+
+use orderhook_actors::ports::StoreError;
+use rand::seq::IndexedRandom;
+use sha2::{Digest, Sha256};
+
+use crate::db::chats::{self, Added, Role};
+use crate::db::{Database, store_error};
+
+/// Without letters and digits that are taken for each other on a phone.
+const ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+/// 32^10 codes: guessing one within its hours is hopeless.
+const LENGTH: usize = 10;
+
+/// A chat that has subscribed with a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redeemed {
+    /// The store, or [`chats::EVERY_STORE`].
+    pub store_id: String,
+    /// `pickers`, `store` or `ops`.
+    pub role: Role,
+    /// What subscribing did.
+    pub added: Added,
+}
+
+fn digest(code: &str) -> Vec<u8> {
+    Sha256::digest(code.trim().to_ascii_uppercase().as_bytes()).to_vec()
+}
+
+/// Makes a code for a store and a role that can be used once within `valid_for`.
+///
+/// # Errors
+/// [`StoreError`]; then there is no code.
+pub async fn invite(
+    database: &Database,
+    store_id: &str,
+    role: Role,
+    valid_for: Duration,
+) -> Result<String, StoreError> {
+    let code: String = {
+        // The thread's generator is seeded by the system and cryptographically strong.
+        let mut random = rand::rng();
+        (0..LENGTH)
+            .filter_map(|_| ALPHABET.choose(&mut random))
+            .map(|byte| char::from(*byte))
+            .collect()
+    };
+    let client = database.connection().await?;
+    let seconds = i64::try_from(valid_for.as_secs()).unwrap_or(i64::MAX);
+    let insert = "INSERT INTO chat_invites (code_sha256, store_id, role, expires_at) \
+                  VALUES ($1, $2, $3, now() + $4::bigint * interval '1 second')";
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+        [&digest(&code), &store_id, &role.as_str(), &seconds];
+    client
+        .execute(insert, &parameters)
+        .await
+        .map_err(|error| store_error(&error))?;
+    Ok(code)
+}
+
+/// Subscribes a chat with a code; `None` when the code is unknown, used or expired.
+///
+/// # Errors
+/// [`StoreError`]; then the code is still good.
+pub async fn redeem(database: &Database, code: &str, chat_id: i64) -> Result<Option<Redeemed>, StoreError> {
+    let mut client = database.connection().await?;
+    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
+    let use_up = "UPDATE chat_invites SET used_at = now(), used_by = $2 \
+                  WHERE code_sha256 = $1 AND used_at IS NULL AND expires_at > now() RETURNING store_id, role";
+    let Some(row) = transaction
+        .query_opt(use_up, &[&digest(code), &chat_id])
+        .await
+        .map_err(|error| store_error(&error))?
+    else {
+        return Ok(None);
+    };
+    let store_id: String = row.get(0);
+    let Some(role) = Role::parse(row.get(1)) else {
+        return Ok(None);
+    };
+    let added = chats::add_in(&transaction, &store_id, role, chat_id)
+        .await
+        .map_err(|error| store_error(&error))?;
+    transaction.commit().await.map_err(|error| store_error(&error))?;
+    Ok(Some(Redeemed { store_id, role, added }))
+}

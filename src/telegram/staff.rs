@@ -1,0 +1,186 @@
+//! What staff may say to the bot, and what it answers. Pure: the words are in `templates/`.
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use orderhook_actors::ports::{Rendered, WaitingNotice};
+use orderhook_domain::notice::{NewOrder, Notice};
+use orderhook_domain::order::Order;
+
+use super::markup::plain;
+use super::texts::Texts;
+use crate::db::chats::Role;
+
+/// A command of design section 7.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StaffCommand {
+    /// `/start CODE`: subscribe; without a code: say how.
+    Start(Option<String>),
+    /// `/stop`: unsubscribe.
+    Stop,
+    /// `/order ID`: the order as it is now.
+    Order(String),
+    /// `/status`: is the bot alive, how old is the oldest notice that waits.
+    Status,
+    /// Any other command.
+    Help,
+}
+
+impl StaffCommand {
+    /// Reads a message. In groups a command may carry the bot's name (`/stop@bot`), and what is no
+    /// command is not meant for the bot: `None`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let command = words.next()?.strip_prefix('/')?;
+        let command = command.split('@').next().unwrap_or_default();
+        let argument = words.next().map(str::to_owned);
+        Some(match (command.to_ascii_lowercase().as_str(), argument) {
+            ("start", code) => Self::Start(code),
+            ("stop", _) => Self::Stop,
+            ("order", Some(order_id)) => Self::Order(order_id),
+            ("status", _) => Self::Status,
+            _ => Self::Help,
+        })
+    }
+}
+
+/// What the bot answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// The chat is subscribed.
+    Subscribed {
+        /// `None` for every store.
+        store: Option<String>,
+        /// As what.
+        role: Role,
+        /// Notices of open orders that had waited for it.
+        waiting: u64,
+    },
+    /// The code is unknown, used or expired.
+    BadCode,
+    /// The chat is not subscribed any more.
+    Stopped {
+        /// How many subscriptions there were.
+        subscriptions: u64,
+    },
+    /// There is no such order, or it is none of this chat's business.
+    UnknownOrder {
+        /// As asked for.
+        order_id: String,
+    },
+    /// The bot is alive.
+    Status {
+        /// Notices that wait to be sent.
+        pending: i64,
+        /// The age of the oldest.
+        oldest_minutes: i64,
+    },
+    /// The database cannot be asked.
+    Trouble,
+    /// How to use the bot.
+    Help,
+}
+
+#[derive(Template)]
+#[template(path = "telegram/templates/staff.html")]
+struct StaffText<'a> {
+    said: &'a Said,
+}
+
+impl Said {
+    /// As a reply to the message with this id.
+    #[must_use]
+    pub fn reply(&self, to: i64) -> Rendered {
+        // Writing our own values into memory cannot fail.
+        reply(StaffText { said: self }.render().unwrap_or_default(), to)
+    }
+}
+
+/// An order as it is now, as a reply; `None` for one whose document has not come.
+#[must_use]
+pub fn order_now(order: &Order, time_zone: Tz, now: DateTime<Utc>, to: i64) -> Option<Rendered> {
+    let document = order.document.as_ref()?;
+    // The text of a new order with what it is now in the place of "new".
+    let as_new = WaitingNotice {
+        notice_id: 0,
+        chat_id: 0,
+        order_id: order.id.clone(),
+        number: order.number.clone(),
+        store_id: document.store_id.clone(),
+        notice: Notice::New(NewOrder::of(document)),
+        created_at: now,
+        attempts: 0,
+        maybe_sent: false,
+        first_message_id: None,
+    };
+    let html = Texts { time_zone }.order_now(&as_new, order.status(), order.conflict);
+    Some(reply(html, to))
+}
+
+fn reply(html: String, to: i64) -> Rendered {
+    Rendered {
+        notice_ids: Vec::new(),
+        kinds: Vec::new(),
+        plain: plain(&html),
+        html,
+        reply_to: Some(to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_read_with_and_without_the_bots_name() {
+        for (text, command) in [
+            ("/start ABC", Some(StaffCommand::Start(Some("ABC".to_owned())))),
+            (
+                "/start@orderhook_bot  ABC ",
+                Some(StaffCommand::Start(Some("ABC".to_owned()))),
+            ),
+            ("/START", Some(StaffCommand::Start(None))),
+            ("/stop", Some(StaffCommand::Stop)),
+            ("/order H1", Some(StaffCommand::Order("H1".to_owned()))),
+            ("/order", Some(StaffCommand::Help)),
+            ("/status", Some(StaffCommand::Status)),
+            ("/dance", Some(StaffCommand::Help)),
+            ("hello /stop", None),
+            ("", None),
+        ] {
+            assert_eq!(StaffCommand::parse(text), command, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_answer_is_a_text_that_staff_understand() {
+        let subscribed = |store: Option<&str>, role, waiting| Said::Subscribed {
+            store: store.map(str::to_owned),
+            role,
+            waiting,
+        };
+        let all = [
+            subscribed(Some("8001"), Role::Pickers, 0),
+            subscribed(None, Role::Store, 3),
+            Said::BadCode,
+            Said::Stopped { subscriptions: 2 },
+            Said::Stopped { subscriptions: 0 },
+            Said::UnknownOrder {
+                order_id: "<b>H1".to_owned(),
+            },
+            Said::Status {
+                pending: 0,
+                oldest_minutes: 0,
+            },
+            Said::Status {
+                pending: 7,
+                oldest_minutes: 12,
+            },
+            Said::Trouble,
+            Said::Help,
+        ];
+        let texts: Vec<String> = all.iter().map(|said| said.reply(1).html).collect();
+        insta::assert_snapshot!(texts.join("\n---\n"));
+    }
+}
