@@ -23,6 +23,7 @@ use orderhook_domain::apply::Rules;
 use orderhook_domain::ids::OrderId;
 use tokio::sync::watch;
 
+use crate::alarms::{self, AlarmSettings};
 use crate::config::ServeArgs;
 use crate::db::health::{Health, HealthMonitor};
 use crate::db::journal;
@@ -190,6 +191,17 @@ impl App {
             messenger,
             election.leadership(),
         );
+        let alarms = AlarmSettings {
+            every: args.alarm_interval,
+            repeat_horizon: args.repeat_horizon,
+            outbox_limit: args.outbox_limit,
+        };
+        io.spawn(alarms::watch(
+            alarms,
+            database.clone(),
+            notifier.clone(),
+            election.leadership(),
+        ));
         if let Some(bot) = telegram::bot(&telegram_settings(args), POLL_TIMEOUT)? {
             let staff_bot = StaffBot {
                 bot,

@@ -82,6 +82,18 @@ pub struct ServeArgs {
     #[arg(long, env = "ORDERHOOK_ASSEMBLY_TIME", default_value = "60m", value_parser = humantime::parse_duration)]
     pub assembly_time: Duration,
 
+    /// How long SM repeats a hook; a created that was stored but never answered by then is an alarm
+    #[arg(long, env = "ORDERHOOK_REPEAT_HORIZON", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub repeat_horizon: Duration,
+
+    /// A notice that waits longer to be sent is an alarm
+    #[arg(long, env = "ORDERHOOK_OUTBOX_LIMIT", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub outbox_limit: Duration,
+
+    /// How often alarms for the chats with the role ops are looked for
+    #[arg(long, env = "ORDERHOOK_ALARM_INTERVAL", default_value = "15s", value_parser = humantime::parse_duration)]
+    pub alarm_interval: Duration,
+
     /// The most connections to PostgreSQL, besides the leader's own one
     #[arg(long, env = "ORDERHOOK_POOL_SIZE", default_value = "8")]
     pub pool_size: NonZeroUsize,
@@ -125,6 +137,9 @@ pub enum SettingsError {
     /// SM waits five seconds, and a second try must fit in.
     #[error("ORDERHOOK_ANSWER_DEADLINE must be between 50ms and 4s, so that SM gets its answer within 5 s")]
     AnswerDeadline,
+    /// Looking without a pause would be all that the database does.
+    #[error("ORDERHOOK_ALARM_INTERVAL must be at least 100ms")]
+    AlarmInterval,
     /// The date would leave what a date can hold.
     #[error("ORDERHOOK_ASSEMBLY_TIME must be at most 30 days")]
     AssemblyTime,
@@ -148,6 +163,9 @@ impl ServeArgs {
         }
         if self.assembly_time > Duration::from_secs(30 * 24 * 60 * 60) {
             return Err(SettingsError::AssemblyTime);
+        }
+        if self.alarm_interval < Duration::from_millis(100) {
+            return Err(SettingsError::AlarmInterval);
         }
         Ok(())
     }

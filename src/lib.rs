@@ -1,5 +1,6 @@
 //! orderhook: see the README.
 
+pub mod alarms;
 pub mod app;
 pub mod cli;
 pub mod commands;

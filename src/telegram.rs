@@ -4,6 +4,7 @@
 //! - `texts` and `templates/`: a notice as Russian text; every word is in a template file.
 //! - `merge`: what waits for a chat, into as few messages as hold it. Pure.
 //! - `markup`: lengths, splitting and plain text of Telegram's HTML mode. Pure.
+//! - [`ops`]: what operations are told. Pure.
 //! - [`staff`]: what staff may say to the bot, and what it answers. Pure.
 //! - `bot`: delivery through the Bot API, every answer mapped to the reaction it needs.
 //! - `log_messenger`: the same texts in the log, when no token is configured.
@@ -12,6 +13,7 @@ mod bot;
 mod log_messenger;
 mod markup;
 mod merge;
+pub mod ops;
 pub mod staff;
 mod texts;
 

@@ -64,3 +64,11 @@ CREATE TABLE chat_invites (
     used_by     bigint
 );
 COMMENT ON COLUMN chat_invites.used_by IS 'The chat that has subscribed with it.';
+
+-- What operations were told, so that each thing is told once and again only when it lasts.
+CREATE TABLE ops_alarms (
+    kind    text        NOT NULL,
+    subject text        NOT NULL,
+    told_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (kind, subject)
+);

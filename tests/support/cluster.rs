@@ -15,10 +15,7 @@ pub struct TestCluster {
 impl TestCluster {
     /// Starts a fresh cluster on a free port.
     pub fn start() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("orderhook-pg-")
-            .tempdir_in("/tmp")
-            .unwrap();
+        let folder = tempfile::Builder::new().prefix("orderhook-pg-").tempdir().unwrap();
         // The server refuses to run as root and gives itself up to the user `postgres` then.
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(folder.path()));
