@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
@@ -18,6 +19,9 @@ use crate::db::{Database, store_error};
 
 const COMMIT_BATCH: &str = include_str!("../../sql/queries/commit_batch.sql");
 const LOAD_ORDER: &str = include_str!("../../sql/queries/load_order.sql");
+
+/// A server that has not answered by then stands still: its own limit of a statement has passed.
+const COMMIT_LIMIT: Duration = Duration::from_secs(6);
 
 /// [`OrderStore`] on the tables of `sql/migrations`.
 #[derive(Debug, Clone)]
@@ -56,7 +60,13 @@ impl OrderStore for PostgresOrderStore {
         let node = Arc::clone(&self.node);
         self.database.run(async move |database| {
             let client = database.connection().await?;
-            commit(&client, &node, &batch).await
+            let committing = tokio::time::timeout(COMMIT_LIMIT, commit(&client, &node, &batch)).await;
+            committing.unwrap_or_else(|_elapsed| {
+                // The server goes on with what it was sent; only this connection is given up, so that the
+                // next batch does not wait behind it. Sending the batch again settles the outcome.
+                drop(Object::take(client));
+                Err(StoreError::Transient("the database does not answer".to_owned()))
+            })
         })
     }
 

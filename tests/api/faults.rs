@@ -189,6 +189,41 @@ async fn postgresql_crashed_under_load_refuses_and_comes_back_by_itself() {
 }
 
 #[actix_rt::test]
+async fn a_database_that_stands_still_is_refused_in_time_and_recovers() {
+    let cluster = TestCluster::start();
+    let settings = DatabaseSettings {
+        url: cluster.url().into(),
+        node: "test".to_owned(),
+        pool_size: 2,
+    };
+    migrate(&Database::open(&settings, tokio::runtime::Handle::current()).unwrap())
+        .await
+        .unwrap();
+    let app = TestApp::start(&cluster.url(), &["--answer-deadline", "500ms"]).await;
+    app.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
+    cluster.signal("STOP");
+    // Each is answered by its deadline, those that wait behind a commit without an answer included.
+    for _ in 0..4 {
+        let asked = std::time::Instant::now();
+        let (status, _) = app.send(bare("order.paid", "H1")).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(
+            asked.elapsed() < std::time::Duration::from_secs(4),
+            "{:?}",
+            asked.elapsed()
+        );
+    }
+    cluster.signal("CONT");
+    while app.send(bare("order.paid", "H1")).await.0 != StatusCode::OK {
+        tokio::task::yield_now().await;
+    }
+    let order = app.order("H1").await;
+    assert_eq!(order["status"], "paid");
+    let events = order["events"].as_array().unwrap().len();
+    assert_eq!(order["version"], events, "every event has its version: {order}");
+}
+
+#[actix_rt::test]
 async fn a_read_only_database_refuses_with_503_until_it_is_writable_again() {
     let database = TestDatabase::create().await;
     let app = TestApp::start(database.url(), &[]).await;

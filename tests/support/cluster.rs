@@ -68,6 +68,22 @@ impl TestCluster {
             .arg(self.data()));
     }
 
+    /// Sends a signal to the server and all its processes: `STOP` has it stand still, `CONT` go on.
+    pub fn signal(&self, name: &str) {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        let server = file.lines().next().unwrap().to_owned();
+        let children = Command::new("ps")
+            .args(["-o", "pid=", "--ppid", &server])
+            .output()
+            .unwrap();
+        let children = String::from_utf8(children.stdout).unwrap();
+        // The server first, so that it starts no further process.
+        for pid in std::iter::once(server.as_str()).chain(children.split_whitespace()) {
+            // A process may have ended meanwhile.
+            let _ = Command::new("kill").arg(format!("-{name}")).arg(pid).status();
+        }
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
