@@ -5,11 +5,14 @@ mod fake_bot_api;
 #[path = "support/mod.rs"]
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fake_bot_api::{FakeBotApi, TOKEN};
+use orderhook::db::migrate::migrate;
+use orderhook::db::{Database, DatabaseSettings};
 use serde_json::json;
 use support::app::TestApp;
+use support::cluster::TestCluster;
 use support::database::TestDatabase;
 
 /// Nothing here takes so long unless it is broken.
@@ -132,6 +135,54 @@ async fn without_a_chat_for_operations_nothing_is_marked_as_told() {
         accepted
             .iter()
             .any(|message| message.chat_id == OPS && message.visible.contains("H1"))
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn an_outage_of_the_database_is_told_when_it_is_over() {
+    let cluster = TestCluster::start();
+    let settings = DatabaseSettings {
+        url: cluster.url().into(),
+        node: "test".to_owned(),
+        pool_size: 2,
+    };
+    migrate(&Database::open(&settings, tokio::runtime::Handle::current()).unwrap())
+        .await
+        .unwrap();
+    let connect = async || {
+        let (client, connection) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        client
+    };
+    let add = "INSERT INTO chats (store_id, role, chat_id) VALUES ('*', 'ops', $1)";
+    connect().await.execute(add, &[&OPS]).await.unwrap();
+    let bot = FakeBotApi::start();
+    let flags = [
+        "--telegram-token",
+        TOKEN,
+        "--telegram-api-url",
+        &bot.url(),
+        "--alarm-interval",
+        "200ms",
+    ];
+    let app = TestApp::start(&cluster.url(), &flags).await;
+    while app.metric("orderhook_leader", &[]).await < 1.0 {
+        tokio::task::yield_now().await;
+    }
+    cluster.crash_server();
+    // Long enough to be an outage and not a hiccup; meanwhile the node says what is wrong.
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(7) {
+        app.ops("/readyz").await;
+    }
+    cluster.start_server();
+    bot.seen(BOUND, "the outage", |accepted, _| {
+        accepted
+            .iter()
+            .any(|message| message.chat_id == OPS && message.visible.contains("База данных была недоступна"))
     })
     .await;
 }

@@ -87,6 +87,7 @@ async fn a_new_order_is_one_message_in_each_chat_of_its_store_at_once() {
     let acknowledged = Instant::now();
     let messages = bot.arrived(3, BOUND).await;
     let delay = acknowledged.elapsed();
+    println!("told everywhere {delay:?} after the answer");
     assert!(delay < Duration::from_secs(10), "{delay:?}");
     let mut chats: Vec<i64> = messages.iter().map(|message| message.chat_id).collect();
     chats.sort_unstable();
@@ -188,6 +189,10 @@ async fn a_slow_chat_and_a_refused_one_delay_nobody_else() {
         (2..5).all(|number| told.contains(&format!("H{number}")))
     })
     .await;
+    println!(
+        "the other chat had its orders {:?} after they were sent",
+        begun.elapsed()
+    );
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert!(bot.messages(1).is_empty(), "the refused chat waits what Telegram said");
 }
@@ -270,28 +275,49 @@ async fn burst(client: &NodeClient, stores: usize, orders: usize) {
 }
 
 #[actix_rt::test]
-async fn a_burst_arrives_complete_and_within_every_limit() {
+async fn a_burst_arrives_complete_in_order_and_within_every_limit() {
     let database = TestDatabase::create().await;
-    let chats: Vec<(String, i64)> = (0..12)
-        .map(|number| {
-            (
-                format!("S{number}"),
-                if number < 3 { -100 - number } else { 100 + number },
-            )
-        })
-        .collect();
-    for (store, chat_id) in &chats {
-        subscribe(&database, &[(store, "pickers", *chat_id)]).await;
+    // Every fourth chat is a group.
+    let chat = |number: i64| if number % 4 == 0 { -100 - number } else { 100 + number };
+    for number in 0..40 {
+        let store = format!("S{number}");
         // One role without a chat would leave rows that nobody sends.
-        subscribe(&database, &[(store, "store", *chat_id)]).await;
+        subscribe(
+            &database,
+            &[(&store, "pickers", chat(number)), (&store, "store", chat(number))],
+        )
+        .await;
     }
     let bot = FakeBotApi::start();
     let app = start(&database, &bot).await;
-    burst(&app.client, 12, 40).await;
+    let begun = Instant::now();
+    burst(&app.client, 40, 75).await;
+    let stored = begun.elapsed();
     all_sent(&database).await;
-    let told: String = bot.accepted().iter().map(|message| message.visible.clone()).collect();
-    for number in 0..480 {
-        assert!(told.contains(&format!("SM H{number} ")), "H{number} is missing");
+    println!(
+        "3000 notices stored in {stored:?}, told in {} messages after {:?}",
+        bot.accepted().len(),
+        begun.elapsed()
+    );
+
+    let client = database.client().await;
+    let rows = client
+        .query("SELECT chat_id, order_id FROM notices ORDER BY notice_id", &[])
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 3000);
+    for number in 0..40 {
+        let told: String = bot
+            .messages(chat(number))
+            .iter()
+            .map(|message| message.visible.clone())
+            .collect();
+        let of_chat = rows.iter().filter(|row| row.get::<_, i64>(0) == chat(number));
+        let places: Vec<usize> = of_chat
+            .map(|row| told.find(&format!("SM {} ", row.get::<_, &str>(1))).unwrap())
+            .collect();
+        assert_eq!(places.len(), 75);
+        assert!(places.is_sorted(), "chat {}", chat(number));
     }
     assert_eq!(bot.limit_violations(), 0);
     assert_eq!(bot.accepted_twice(), 0);
