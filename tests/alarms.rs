@@ -8,8 +8,6 @@ mod support;
 use std::time::{Duration, Instant};
 
 use fake_bot_api::{FakeBotApi, TOKEN};
-use orderhook::db::migrate::migrate;
-use orderhook::db::{Database, DatabaseSettings};
 use serde_json::json;
 use support::app::TestApp;
 use support::cluster::TestCluster;
@@ -141,24 +139,9 @@ async fn without_a_chat_for_operations_nothing_is_marked_as_told() {
 
 #[actix_rt::test]
 async fn an_outage_of_the_database_is_told_when_it_is_over() {
-    let cluster = TestCluster::start();
-    let settings = DatabaseSettings {
-        url: cluster.url().into(),
-        node: "test".to_owned(),
-        pool_size: 2,
-    };
-    migrate(&Database::open(&settings, tokio::runtime::Handle::current()).unwrap())
-        .await
-        .unwrap();
-    let connect = async || {
-        let (client, connection) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls)
-            .await
-            .unwrap();
-        tokio::spawn(connection);
-        client
-    };
+    let cluster = TestCluster::migrated().await;
     let add = "INSERT INTO chats (store_id, role, chat_id) VALUES ('*', 'ops', $1)";
-    connect().await.execute(add, &[&OPS]).await.unwrap();
+    cluster.client().await.execute(add, &[&OPS]).await.unwrap();
     let bot = FakeBotApi::start();
     let flags = [
         "--telegram-token",

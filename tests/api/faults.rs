@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use orderhook::db::migrate::migrate;
-use orderhook::db::{Database, DatabaseSettings};
 use reqwest::StatusCode;
 
 use crate::bodies::{bare, with_lines};
@@ -142,15 +140,7 @@ async fn killed_under_load_and_started_again_nothing_acknowledged_is_missing() {
 
 #[actix_rt::test]
 async fn postgresql_crashed_under_load_refuses_and_comes_back_by_itself() {
-    let cluster = TestCluster::start();
-    let settings = DatabaseSettings {
-        url: cluster.url().into(),
-        node: "test".to_owned(),
-        pool_size: 2,
-    };
-    migrate(&Database::open(&settings, tokio::runtime::Handle::current()).unwrap())
-        .await
-        .unwrap();
+    let cluster = TestCluster::migrated().await;
     let app = TestApp::start(&cluster.url(), &[]).await;
     let traffic = Traffic::start(&app.client, "t");
     traffic.reaches(100).await;
@@ -173,10 +163,7 @@ async fn postgresql_crashed_under_load_refuses_and_comes_back_by_itself() {
     while app.ops("/readyz").await.status() != StatusCode::OK {
         tokio::task::yield_now().await;
     }
-    let (client, connection) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let client = cluster.client().await;
     client
         .execute("DELETE FROM order_events WHERE order_id = 'H1'", &[])
         .await
@@ -190,15 +177,7 @@ async fn postgresql_crashed_under_load_refuses_and_comes_back_by_itself() {
 
 #[actix_rt::test]
 async fn a_database_that_stands_still_is_refused_in_time_and_recovers() {
-    let cluster = TestCluster::start();
-    let settings = DatabaseSettings {
-        url: cluster.url().into(),
-        node: "test".to_owned(),
-        pool_size: 2,
-    };
-    migrate(&Database::open(&settings, tokio::runtime::Handle::current()).unwrap())
-        .await
-        .unwrap();
+    let cluster = TestCluster::migrated().await;
     let app = TestApp::start(&cluster.url(), &["--answer-deadline", "500ms"]).await;
     app.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
     cluster.signal("STOP");

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use orderhook::db::migrate::migrate;
+use orderhook::db::{Database, DatabaseSettings};
 use tempfile::TempDir;
 
 /// Stopped and removed on drop. Commits are durable against a crash of the server (not of the
@@ -14,7 +16,7 @@ pub struct TestCluster {
 
 impl TestCluster {
     /// Starts a fresh cluster on a free port.
-    pub fn start() -> Self {
+    fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("orderhook-pg-").tempdir().unwrap();
         // The server refuses to run as root and gives itself up to the user `postgres` then.
         if is_root() {
@@ -38,6 +40,28 @@ impl TestCluster {
             .arg(cluster.data()));
         cluster.start_server();
         cluster
+    }
+
+    /// Starts a fresh cluster with the current schema.
+    pub async fn migrated() -> Self {
+        let cluster = Self::start();
+        let settings = DatabaseSettings {
+            url: cluster.url().into(),
+            node: "test".to_owned(),
+            pool_size: 2,
+        };
+        let database = Database::open(&settings, tokio::runtime::Handle::current()).unwrap();
+        migrate(&database).await.unwrap();
+        cluster
+    }
+
+    /// A plain connection, to look at what is stored.
+    pub async fn client(&self) -> tokio_postgres::Client {
+        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        client
     }
 
     /// For `DATABASE_URL`; the database `postgres` of this cluster.
