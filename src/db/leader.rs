@@ -18,6 +18,8 @@ use crate::db::{Database, store_error};
 const LOCK: i64 = 0x7365_6e64_6572;
 /// How often the leader renews and a standby looks.
 const EVERY: Duration = Duration::from_secs(1);
+/// A session that was ended gives its lock up within this.
+const SOON: Duration = Duration::from_millis(100);
 /// A renewal that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -81,8 +83,8 @@ async fn strive(
 async fn hold(database: &Database, node: &str, publish: &watch::Sender<Option<Leadership>>) -> Result<(), StoreError> {
     let client = database.dedicated_connection().await?;
     while !within(try_lock(&client)).await? {
-        within(end_frozen_leader(&client)).await?;
-        tokio::time::sleep(EVERY).await;
+        let ended = within(end_frozen_leader(&client)).await?;
+        tokio::time::sleep(if ended { SOON } else { EVERY }).await;
     }
     let asked = Instant::now();
     let epoch = within(take_over(&client, node)).await?;
@@ -113,8 +115,8 @@ async fn try_lock(client: &Client) -> Result<bool, tokio_postgres::Error> {
 }
 
 /// Ends the session that holds the lock when the sign of life is old. A session that froze before its
-/// first sign of life is given a little longer.
-async fn end_frozen_leader(client: &Client) -> Result<(), tokio_postgres::Error> {
+/// first sign of life is given a little longer. Returns whether there was one.
+async fn end_frozen_leader(client: &Client) -> Result<bool, tokio_postgres::Error> {
     let end = "SELECT l.pid, pg_terminate_backend(l.pid) \
                FROM pg_locks l, sender_leader s \
                WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
@@ -122,13 +124,12 @@ async fn end_frozen_leader(client: &Client) -> Result<(), tokio_postgres::Error>
                  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
                  AND s.renewed_at < now() - interval '5 seconds' \
                  AND (s.backend_pid = l.pid OR s.renewed_at < now() - interval '15 seconds')";
-    for row in client.query(end, &[&LOCK]).await? {
-        tracing::warn!(
-            backend_pid = row.get::<_, i32>(0),
-            "the leader is frozen; its session was ended"
-        );
+    let ended = client.query(end, &[&LOCK]).await?;
+    for row in &ended {
+        let backend_pid: i32 = row.get(0);
+        tracing::warn!(backend_pid, "the leader is frozen; its session was ended");
     }
-    Ok(())
+    Ok(!ended.is_empty())
 }
 
 async fn take_over(client: &Client, node: &str) -> Result<i64, tokio_postgres::Error> {
