@@ -186,7 +186,11 @@ impl App {
         let notifier_arbiter = actix_rt::Arbiter::new();
         let notifier = NotifierHandle::start(
             &notifier_arbiter.handle(),
-            PacingSettings::default(),
+            PacingSettings {
+                overall_per_second: args.telegram_per_second.get(),
+                chat_pause: args.telegram_chat_pause,
+                group_per_minute: args.telegram_group_per_minute.get(),
+            },
             Arc::new(PostgresOutbox::new(database.clone())),
             messenger,
             election.leadership(),

@@ -58,6 +58,18 @@ pub struct ServeArgs {
     #[arg(long, env = "ORDERHOOK_TELEGRAM_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub telegram_timeout: Duration,
 
+    /// Messages to all chats together in any second; Telegram allows about 30
+    #[arg(long, env = "ORDERHOOK_TELEGRAM_PER_SECOND", default_value = "28")]
+    pub telegram_per_second: NonZeroUsize,
+
+    /// From one message to the next in the same chat; Telegram allows one per second
+    #[arg(long, env = "ORDERHOOK_TELEGRAM_CHAT_PAUSE", default_value = "1020ms", value_parser = humantime::parse_duration)]
+    pub telegram_chat_pause: Duration,
+
+    /// Messages to one group in any minute; Telegram allows 20
+    #[arg(long, env = "ORDERHOOK_TELEGRAM_GROUP_PER_MINUTE", default_value = "20")]
+    pub telegram_group_per_minute: NonZeroUsize,
+
     /// The time zone in which staff read delivery windows
     #[arg(long, env = "ORDERHOOK_TIME_ZONE", default_value = "Europe/Moscow")]
     pub time_zone: Tz,

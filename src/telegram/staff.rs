@@ -183,4 +183,56 @@ mod tests {
         let texts: Vec<String> = all.iter().map(|said| said.reply(1).html).collect();
         insta::assert_snapshot!(texts.join("\n---\n"));
     }
+
+    #[test]
+    fn an_order_is_shown_as_it_is_now() {
+        use orderhook_domain::event::{Content, LineContent, LinePrices};
+        use orderhook_domain::ids::{OrderId, OrderNumber, ProductId, StoreId};
+        use orderhook_domain::money::Kopecks;
+        use orderhook_domain::order::Document;
+        use orderhook_domain::quantity::Quantity;
+
+        let line = LineContent {
+            product_id: ProductId::parse("2200015").unwrap(),
+            quantity: Some(Quantity::parse_text("0.742").unwrap()),
+            original_quantity: None,
+            prices: LinePrices {
+                price: Some(Kopecks::new(14_900)),
+                ..LinePrices::default()
+            },
+            weight_grams: None,
+            replaced_by: None,
+            name: Some("Бананы <спелые>".to_owned()),
+        };
+        let content = Content {
+            lines: vec![line],
+            ..Content::default()
+        };
+        let now = DateTime::UNIX_EPOCH;
+        let store = StoreId::parse("8001").unwrap();
+        let mut order = Order::unknown(OrderId::parse("H1").unwrap());
+        assert_eq!(
+            order_now(&order, Tz::Europe__Moscow, now, 1),
+            None,
+            "created has not come"
+        );
+        order.number = Some(OrderNumber("1042".into()));
+        order.document = Some(Document::from_created(
+            store,
+            &content,
+            now,
+            chrono::TimeDelta::hours(1),
+        ));
+        let mut texts = vec![order_now(&order, Tz::Europe__Moscow, now, 1).unwrap().html];
+        order.marks.paid_at = Some(now);
+        texts.push(order_now(&order, Tz::Europe__Moscow, now, 1).unwrap().html);
+        order.marks.shipped_at = Some(now);
+        texts.push(order_now(&order, Tz::Europe__Moscow, now, 1).unwrap().html);
+        order.marks.cancelled_at = Some(now);
+        order.conflict = true;
+        texts.push(order_now(&order, Tz::Europe__Moscow, now, 1).unwrap().html);
+        order.marks.delivered_at = Some(now);
+        texts.push(order_now(&order, Tz::Europe__Moscow, now, 1).unwrap().html);
+        insta::assert_snapshot!(texts.join("\n---\n"));
+    }
 }
