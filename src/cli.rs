@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
 use crate::commands::journal::JournalCommand;
+use crate::commands::sim::SimArgs;
 use crate::config::{DatabaseArgs, LogArgs, ServeArgs};
 use crate::db::{Database, DatabaseSettings, migrate};
 use crate::{shutdown, telemetry};
@@ -36,6 +37,8 @@ pub enum Command {
     },
     /// What was sent, what was decided on it, and playing it again
     Journal(DatabaseCommand<JournalCommand>),
+    /// Play SM against a running node and compare what it stored with what it must have stored
+    Sim(Box<SimArgs>),
 }
 
 /// A command that needs nothing but the database.
@@ -75,6 +78,7 @@ impl Cli {
                 // A replay starts actors.
                 actix_rt::System::new().block_on(command.run(&database, &mut std::io::stdout()))
             }
+            Command::Sim(args) => io.block_on(args.run(&mut std::io::stdout())),
             Command::Migrate { database, log } => {
                 telemetry::start(&log)?;
                 io.block_on(async {

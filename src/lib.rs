@@ -9,5 +9,6 @@ pub mod intake;
 pub mod metrics;
 pub mod routes;
 pub mod shutdown;
+pub mod sim;
 pub mod telegram;
 pub mod telemetry;
