@@ -205,6 +205,9 @@ impl PlayedOrder {
     }
 }
 
+/// An hour, which no limit for an answer reaches; a longer time counts as this.
+const LONGEST_TIME_US: u64 = 3_600_000_000;
+
 /// Adds up the orders as they end.
 pub(super) struct Tally {
     report: Report,
@@ -234,8 +237,8 @@ impl Tally {
                 differing: 0,
                 differences: Vec::new(),
             },
-            // It grows with what it is given; three digits are what a person reads.
-            answer_us: Histogram::new(3)?,
+            // Three digits are what a person reads.
+            answer_us: Histogram::new_with_bounds(1, LONGEST_TIME_US, 3)?,
         })
     }
 
@@ -267,6 +270,11 @@ impl Tally {
 
     pub(super) fn report(self, elapsed: Duration) -> Report {
         let mut report = self.report;
+        // Orders end in any order; a reader looks for one.
+        report.lost.sort_by(|one, other| one.order_id.cmp(&other.order_id));
+        report
+            .differences
+            .sort_by(|one, other| one.order_id.cmp(&other.order_id));
         report.elapsed_ms = micros(elapsed) / 1000;
         report.answer_time = AnswerTime {
             p50_us: self.answer_us.value_at_quantile(0.5),

@@ -25,12 +25,12 @@ pub(crate) enum Says {
     Right,
     /// Nothing but this status.
     Status(u16),
-    /// The right answer, when nobody waits for it any more.
-    Late,
+    /// The right answer, after this time.
+    RightAfter(Duration),
     /// The hook goes to the service, and its answer comes back.
-    WhatTheServiceSays,
+    Forwarded,
     /// The hook goes to the service, its answer is thrown away, 502 comes back.
-    WhatTheServiceSaysIsLost,
+    ForwardedAndLost,
 }
 
 /// Stopped on drop.
@@ -103,15 +103,15 @@ async fn answer(says: Says, node: Option<NodeClient>, body: web::Bytes) -> HttpR
     match says {
         Says::Right => HttpResponse::Ok().json(right),
         Says::Status(status) => HttpResponse::build(StatusCode::from_u16(status).unwrap()).finish(),
-        Says::Late => {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        Says::RightAfter(delay) => {
+            tokio::time::sleep(delay).await;
             HttpResponse::Ok().json(right)
         }
-        Says::WhatTheServiceSays => {
+        Says::Forwarded => {
             let (status, answer) = node.unwrap().send(body.to_vec()).await;
             HttpResponse::build(StatusCode::from_u16(status.as_u16()).unwrap()).json(answer)
         }
-        Says::WhatTheServiceSaysIsLost => {
+        Says::ForwardedAndLost => {
             node.unwrap().send(body.to_vec()).await;
             HttpResponse::BadGateway().finish()
         }
