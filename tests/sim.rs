@@ -202,7 +202,7 @@ async fn a_receiver_that_acknowledges_without_storing_is_found_out() {
     let explanation = &report.differences[0].explanation;
     assert!(explanation.contains("the order is unknown"), "{explanation}");
     assert!(
-        explanation.contains("created was acknowledged 1 times and stored 0 times"),
+        explanation.contains("created: 1 acknowledged, 0 stored"),
         "{explanation}"
     );
     assert!(!explanation.contains('\n'));
@@ -224,10 +224,7 @@ async fn a_single_event_that_is_dropped_is_found_out() {
     .await;
     assert_eq!((report.differing, report.never_acknowledged), (40, 0), "{report}");
     let explanation = &report.differences[0].explanation;
-    assert!(
-        explanation.contains("paid was acknowledged 1 times and stored 0 times"),
-        "{explanation}"
-    );
+    assert!(explanation.contains("paid: 1 acknowledged, 0 stored"), "{explanation}");
     assert!(explanation.contains("paid is false, expected true"), "{explanation}");
 }
 

@@ -51,12 +51,22 @@ pub(super) struct StoredEvent {
 
 impl fmt::Display for StoredLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = |price: &Option<String>| price.clone().unwrap_or_else(|| "?".to_owned());
-        let (price, discount) = (known(&self.price), known(&self.discount_price));
+        let (price, discount) = (known(self.price.as_ref()), known(self.discount_price.as_ref()));
         write!(f, "{} × {} at {price} / {discount}", self.id, self.quantity)?;
         match &self.replaced_by {
             Some(by) => write!(f, " replaced by {by}"),
             None => Ok(()),
         }
     }
+}
+
+impl fmt::Display for StoredTotal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (price, discount) = (known(self.price.as_ref()), known(self.discount_price.as_ref()));
+        write!(f, "{price} / {discount}")
+    }
+}
+
+fn known(price: Option<&String>) -> &str {
+    price.map_or("?", String::as_str)
 }
