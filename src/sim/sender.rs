@@ -93,6 +93,8 @@ impl Sender {
             .timeout(settings.time_limit)
             // SM follows none, and a followed one would hide a mistake.
             .redirect(redirect::Policy::none())
+            // Times through a proxy are not those of the node, and a proxy does not know 127.0.0.1.
+            .no_proxy()
             .pool_idle_timeout(IDLE_CONNECTION)
             .build()?;
         Ok(Self {
