@@ -1,5 +1,5 @@
 //! `orderhook sim` finds nothing wrong with the service, and everything that is wrong with others.
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::expect_used,
