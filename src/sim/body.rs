@@ -1,145 +1,164 @@
-//! The bodies of the hooks, as real as SM's. The people in them are obviously invented.
+//! The bodies of the hooks, with the keys and the kinds of values that SM sends in either spelling.
 
-use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
-use serde_json::{Value, json};
+mod payload;
 
-use super::plan::PlannedLine;
+use chrono::{DateTime, TimeDelta, Utc};
 
-/// What all events of an order share.
-#[derive(Debug)]
-pub(super) struct Head {
-    pub(super) order_id: String,
-    pub(super) store: &'static str,
-    pub(super) dialect_k: bool,
+use super::Spelling;
+use super::plan::{CancelForm, Change, Event, Facts, Informational, Version};
+use payload::{Address, Cancellation, Delivery, Hook, Payload, Person, Position, Total};
+
+/// The body of one event. `said` is what the order says by then, `at` when SM says that it happened.
+///
+/// # Errors
+/// Never in practice: everything in it can be written as JSON.
+pub(super) fn write(
+    facts: &Facts,
+    event: Event,
+    said: &Version,
+    at: DateTime<Utc>,
+) -> Result<String, serde_json::Error> {
+    let bare = matches!(event, Event::Paid { bare: true } | Event::Cancelled(CancelForm::Bare));
+    let mut payload = Payload::bare(facts);
+    if !bare {
+        payload.say_where(facts);
+        if is_whole(facts.spelling, event) {
+            payload.say_everything(facts, event, said);
+        }
+        payload.say_what_happened(facts, event, at);
+    }
+    serde_json::to_string(&Hook {
+        event_type: name(facts.spelling, event),
+        timestamp: (facts.spelling == Spelling::K && !bare).then(|| moscow(at)),
+        payload,
+    })
 }
 
-impl Head {
-    /// An event with the whole payload.
-    pub(super) fn with_lines(&self, event: &str, position: u32, lines: &[PlannedLine]) -> String {
-        let mut payload = self.payload();
-        let from = moscow(Utc::now() + TimeDelta::hours(2));
-        let to = from + TimeDelta::hours(1);
-        let total = roubles(total_kopecks(lines));
-        payload["customer"] = if self.dialect_k {
-            json!({"name": "Пробирка Ивановна Данных", "phone": "+79000000002"})
-        } else {
-            json!({"name": "Тестослав Фикстуркин", "phone": "+79000000001"})
-        };
-        payload["delivery"] = json!({"expectedFrom": from.to_rfc3339(), "expectedTo": to.to_rfc3339()});
-        payload["positions"] = lines.iter().map(|line| self.position(line)).collect();
-        payload["total"] = json!({"totalPrice": total, "discountTotalPrice": total});
-        payload["replacementPolicy"] = json!("callOrReplace");
-        payload["paymentMethods"] = json!(["SberGateway"]);
-        if self.dialect_k {
-            payload["address"] = json!({
-                "full_address": "Вымышленск, Тестовая улица, 1", "city": "Вымышленск", "delivery_to_door": true
-            });
-            payload["comment"] = Value::Null;
-            payload["shipmentMethod"] = json!("byCourier");
-        } else {
-            payload["comment"] = json!("Позвонить за 10 минут");
-            payload["shippingMethod"] = json!("byCourier");
-        }
-        self.envelope(event, position, &payload)
+/// The name of an event in this spelling.
+pub(super) const fn name(spelling: Spelling, event: Event) -> &'static str {
+    match (event, spelling) {
+        (Event::Created, _) => "order.created",
+        (Event::Changed(_), Spelling::D) => "order.changed",
+        (Event::Changed(_), Spelling::K) => "order.updated",
+        (Event::Paid { .. }, _) => "order.paid",
+        (Event::Received, _) => "order.received",
+        (Event::Delivered, _) => "order.delivered",
+        (Event::Cancelled(_), Spelling::D) => "order.cancelled",
+        (Event::Cancelled(_), Spelling::K) => "order.canceled",
+        (Event::Informational(Informational::CourierAssigned), _) => "courier.assigned",
+        (Event::Informational(Informational::CourierArrived), _) => "courier.arrived",
+        (Event::Informational(Informational::Assembled), _) => "order.assembled",
+        (Event::Informational(Informational::Delivering), _) => "order.delivering",
     }
+}
 
-    /// An event with the order's ids only.
-    pub(super) fn bare(&self, event: &str, position: u32) -> String {
-        self.envelope(event, position, &self.payload())
+/// Whether the event carries the whole order.
+const fn is_whole(spelling: Spelling, event: Event) -> bool {
+    match event {
+        Event::Created
+        | Event::Changed(Change::Composition(_))
+        | Event::Paid { bare: false }
+        | Event::Cancelled(CancelForm::Whole)
+        | Event::Informational(Informational::Assembled) => true,
+        Event::Received | Event::Delivered => matches!(spelling, Spelling::D),
+        _ => false,
     }
+}
 
-    /// A cancellation with its reason.
-    pub(super) fn cancelled(&self, event: &str, position: u32) -> String {
-        let mut payload = self.payload();
-        payload["cancellation"] = json!({"slug": "customer_request", "description": "Клиент передумал"});
-        self.envelope(event, position, &payload)
-    }
-
-    fn payload(&self) -> Value {
-        if self.dialect_k {
-            let uuid = format!("example-retailer:{}", self.order_id);
-            json!({"originalOrderId": self.order_id, "orderUUID": uuid, "storeID": self.store})
-        } else {
-            json!({"originalOrderId": self.order_id, "store_id": self.store})
+impl<'a> Payload<'a> {
+    fn bare(facts: &'a Facts) -> Self {
+        Self {
+            original_order_id: &facts.order_id,
+            ..Self::default()
         }
     }
 
-    fn position(&self, line: &PlannedLine) -> Value {
-        let total = roubles(line_kopecks(line));
-        let price = roubles(line.price_kopecks.into());
-        let mut position = json!({
-            "id": line.product.id,
-            "originalQuantity": number(line.ordered_thousandths),
-            "quantity": number(line.thousandths),
-            "price": price,
-            "discountPrice": price,
-            "replacedByID": line.replaced_by.unwrap_or_default(),
-            "weight": if line.product.weighed { line.thousandths.to_string() } else { String::new() },
-            "totalPrice": total,
-            "totalDiscountPrice": total,
+    fn say_where(&mut self, facts: &Facts) {
+        let store = facts.spelling.store().id;
+        match facts.spelling {
+            Spelling::D => self.store_id = Some(store),
+            Spelling::K => {
+                self.order_uuid = Some(format!("example-retailer:11111111-2222-4333-8444-{:012}", facts.index));
+                self.store_id_in_camel_case = Some(store);
+            }
+        }
+    }
+
+    fn say_everything(&mut self, facts: &Facts, event: Event, said: &Version) {
+        let in_second_spelling = facts.spelling == Spelling::K;
+        self.customer = Some(Person {
+            name: facts.customer,
+            phone: phone(facts.index % 1000),
         });
-        if self.dialect_k {
-            position["name"] = json!(line.product.name);
+        self.address = in_second_spelling.then(|| Address::of(facts.index));
+        self.delivery = Some(Delivery::ordered(facts, in_second_spelling.then_some(true)));
+        let assembled = event == Event::Informational(Informational::Assembled);
+        self.positions = Some(
+            said.sent(facts)
+                .map(|line| Position::of(line, facts, assembled && in_second_spelling))
+                .collect(),
+        );
+        self.total = Some(Total {
+            total_price: said.total(),
+            discount_total_price: said.discount_total(),
+        });
+        self.comment = Some(said.comment);
+        self.replacement_policy = Some(facts.replacement_policy);
+        match facts.spelling {
+            Spelling::D => {
+                self.payment_methods = Some(&["CashDesk", "SberGateway"]);
+                self.shipping_method = Some("byCourier");
+            }
+            Spelling::K => {
+                self.payment_methods = Some(&["SberGateway"]);
+                self.shipment_method = Some("byCourier");
+            }
         }
-        position
     }
 
-    /// The times of spelling K are one second apart, so that their order is that of the plan.
-    fn envelope(&self, event: &str, position: u32, payload: &Value) -> String {
-        let mut body = json!({"event_type": event, "payload": payload});
-        if self.dialect_k {
-            let time = moscow(Utc::now()) + TimeDelta::seconds(position.into());
-            body["timestamp"] = json!(time.to_rfc3339());
+    fn say_what_happened(&mut self, facts: &Facts, event: Event, at: DateTime<Utc>) {
+        match event {
+            Event::Changed(Change::Composition(_)) if facts.spelling == Spelling::K => self.kind = Some("positions"),
+            Event::Changed(Change::Window) => {
+                self.kind = Some("delivery");
+                // The later the change, the later the delivery: no two windows are equal.
+                self.delivery = Some(Delivery::from(at + TimeDelta::hours(6), None));
+            }
+            Event::Changed(Change::Method) => self.shipment_method = Some("pickup"),
+            Event::Cancelled(CancelForm::Reason) => {
+                self.number = Some(format!("DOM-{:06}", facts.index));
+                self.cancellation_reason = Some("Передумал");
+                self.cancellation = Some(Cancellation {
+                    slug: "customer_request",
+                    description: Some("Клиент передумал"),
+                });
+            }
+            Event::Cancelled(CancelForm::UnknownSlug) => {
+                self.cancellation = Some(Cancellation {
+                    slug: "meteorite",
+                    description: None,
+                });
+            }
+            Event::Informational(Informational::CourierAssigned | Informational::CourierArrived) => {
+                self.courier = Some(Person {
+                    name: "Курьер Пример",
+                    phone: phone(90),
+                });
+            }
+            _ => {}
         }
-        body.to_string()
     }
 }
 
-/// SM's times have Moscow's offset.
-fn moscow(time: DateTime<Utc>) -> DateTime<FixedOffset> {
-    let offset = FixedOffset::east_opt(3 * 60 * 60);
-    offset.map_or_else(|| time.fixed_offset(), |offset| time.with_timezone(&offset))
+/// Phones that belong to nobody.
+fn phone(number: u32) -> String {
+    format!("+79000000{number:03}")
 }
 
-/// An amount as the API shows it: no trailing zeros.
-pub(super) fn amount(thousandths: u32) -> String {
-    if thousandths.is_multiple_of(1000) {
-        return (thousandths / 1000).to_string();
-    }
-    let decimals = format!("{:03}", thousandths % 1000);
-    format!("{}.{}", thousandths / 1000, decimals.trim_end_matches('0'))
-}
-
-/// The same as a JSON number, by its text: no float in between.
-fn number(thousandths: u32) -> Value {
-    serde_json::from_str(&amount(thousandths)).unwrap_or(Value::Null)
-}
-
-/// Roubles with two decimals.
-pub(super) fn roubles(kopecks: u64) -> String {
-    format!("{}.{:02}", kopecks / 100, kopecks % 100)
-}
-
-fn line_kopecks(line: &PlannedLine) -> u64 {
-    (u64::from(line.price_kopecks) * u64::from(line.thousandths) + 500) / 1000
-}
-
-/// The sum over the lines.
-pub(super) fn total_kopecks(lines: &[PlannedLine]) -> u64 {
-    lines.iter().map(line_kopecks).sum()
+/// RFC 3339 to the second, in the offset that SM writes.
+fn moscow(at: DateTime<Utc>) -> String {
+    (at + TimeDelta::hours(3)).format("%Y-%m-%dT%H:%M:%S+03:00").to_string()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_and_money_are_exact() {
-        for (thousandths, text) in [(2000, "2"), (742, "0.742"), (1500, "1.5"), (0, "0")] {
-            assert_eq!(amount(thousandths), text);
-        }
-        assert_eq!(number(742).to_string(), "0.742");
-        assert_eq!(roubles(8990), "89.90");
-        assert_eq!(roubles(5), "0.05");
-    }
-}
+mod tests;

@@ -1,162 +1,290 @@
-//! The figures of a run, while it goes on and at its end.
+//! The figures of a run: while it goes on, and in the end.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::Settings;
-use super::sender::{Answers, Sender};
+use super::plan::{Event, OrderPlan};
+use super::sender::{Reply, Try};
+use super::{Run, SimError};
 
-/// What has been played so far; read while the run goes on.
+/// What a run has done so far; shared with whoever shows it.
 #[derive(Debug, Default)]
 pub struct Progress {
-    expected_hooks: AtomicUsize,
-    hooks: AtomicU64,
-    refused: AtomicU64,
     orders: AtomicU64,
+    orders_ended: AtomicU64,
+    hooks: AtomicU64,
+    repeats: AtomicU64,
+    refused: AtomicU64,
+    lost: AtomicU64,
+    differing: AtomicU64,
 }
 
 impl Progress {
-    pub(super) fn expect(&self, hooks: usize) {
-        self.expected_hooks.store(hooks, Ordering::Relaxed);
+    pub(super) fn starts(&self, orders: u32) {
+        self.orders.store(orders.into(), Ordering::Relaxed);
     }
 
-    pub(super) fn hook_done(&self) {
-        self.hooks.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn hook_ended(&self, acknowledged: bool) {
+        let counter = if acknowledged { &self.hooks } else { &self.lost };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn repeated(&self) {
+        self.repeats.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn order_done(&self) {
-        self.orders.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn order_ended(&self, differs: bool) {
+        self.orders_ended.fetch_add(1, Ordering::Relaxed);
+        self.differing.fetch_add(differs.into(), Ordering::Relaxed);
     }
 }
 
-/// One line, like `sim: 54 of 120 hooks, 9 orders checked, 0 tries refused`.
+/// One line for a person who waits.
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         write!(
             f,
-            "sim: {} of {} hooks, {} orders checked, {} tries refused",
-            number(&self.hooks),
-            self.expected_hooks.load(Ordering::Relaxed),
-            number(&self.orders),
-            number(&self.refused)
+            "orders {} of {}, hooks acknowledged {}, tries refused or unanswered {}, repeats {}, lost {}, differing {}",
+            of(&self.orders_ended),
+            of(&self.orders),
+            of(&self.hooks),
+            of(&self.refused),
+            of(&self.repeats),
+            of(&self.lost),
+            of(&self.differing),
         )
     }
 }
 
-/// One order that is not what it must be.
+/// What came of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Plays the same orders again.
+    pub seed: u64,
+    /// How the order ids of this run begin.
+    pub prefix: String,
+    /// How long it took.
+    pub elapsed_ms: u64,
+    /// Orders that were played.
+    pub orders: u64,
+    /// Those of them that were cancelled.
+    pub cancelled: u64,
+    /// Events that were sent, each counted once.
+    pub hooks: u64,
+    /// Hooks that were sent again because they were not acknowledged.
+    pub repeats: u64,
+    /// Hooks that were sent again although they were acknowledged.
+    pub repeats_of_acknowledged: u64,
+    /// Tries that were answered with anything but 2xx, by status.
+    pub refused: BTreeMap<u16, u64>,
+    /// Tries without an answer in time.
+    pub unanswered: u64,
+    /// Tries whose connection failed.
+    pub broken: u64,
+    /// Hooks that no try brought through.
+    pub never_acknowledged: u64,
+    /// Each of them.
+    pub lost: Vec<Lost>,
+    /// How long the receiver took, over every try that was answered at all.
+    pub answer_time: AnswerTime,
+    /// Orders whose stored document differs from every state that is allowed.
+    pub differing: u64,
+    /// Each of them.
+    pub differences: Vec<Difference>,
+}
+
+/// Times in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct AnswerTime {
+    /// Half of the answers were faster.
+    pub p50_us: u64,
+    /// One answer in a hundred was slower.
+    pub p99_us: u64,
+    /// The slowest one.
+    pub max_us: u64,
+}
+
+/// A hook that was never acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// Of which order.
+    pub order_id: String,
+    /// Its canonical event.
+    pub event: &'static str,
+    /// How often it was tried.
+    pub tries: u64,
+    /// What the last try came to.
+    pub last_reply: String,
+}
+
+/// An order that is not stored as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// Which order.
     pub order_id: String,
-    /// Where it differs, one line each.
-    pub differences: Vec<String>,
-}
-
-/// What a run came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Plays the same orders again.
-    pub seed: u64,
-    /// Orders played.
-    pub orders: usize,
-    /// Hooks sent, SM's repeats not counted.
-    pub hooks: u64,
-    /// Tries after the first one.
-    pub repeats: u64,
-    /// Answers other than 2xx by status; 0 stands for none within the limit.
-    pub refused: BTreeMap<u16, u64>,
-    /// Hooks that were never acknowledged, after all repeats.
-    pub never_acknowledged: usize,
-    /// Median of the answer times of acknowledged tries, in microseconds.
-    pub answer_p50_micros: u64,
-    /// 99 of 100 were quicker.
-    pub answer_p99_micros: u64,
-    /// The slowest.
-    pub answer_max_micros: u64,
-    /// Orders that are not what they must be.
-    pub differing: Vec<Difference>,
+    /// What differs, in one line.
+    pub explanation: String,
 }
 
 impl Report {
-    pub(super) fn of(settings: &Settings, sender: &Sender, played: Vec<(String, Answers, Vec<String>)>) -> Self {
-        let figures = sender.figures.lock().unwrap_or_else(PoisonError::into_inner);
-        Self {
-            seed: settings.seed,
-            orders: played.len(),
-            hooks: played.iter().map(|(_, answers, _)| answers.hooks).sum(),
-            repeats: figures.repeats,
-            refused: figures.refused.clone(),
-            never_acknowledged: played.iter().map(|(_, answers, _)| answers.lost.len()).sum(),
-            answer_p50_micros: figures.answer_micros.value_at_quantile(0.5),
-            answer_p99_micros: figures.answer_micros.value_at_quantile(0.99),
-            answer_max_micros: figures.answer_micros.max(),
-            differing: played
-                .into_iter()
-                .filter(|(_, _, differences)| !differences.is_empty())
-                .map(|(order_id, _, differences)| Difference { order_id, differences })
-                .collect(),
-        }
-    }
-
-    /// Whether everything is as SM and the partner need it.
+    /// Whether every hook was acknowledged and no order differs.
     #[must_use]
-    pub fn is_good(&self) -> bool {
-        self.differing.is_empty() && self.never_acknowledged == 0
+    pub const fn passed(&self) -> bool {
+        self.never_acknowledged == 0 && self.differing == 0
     }
 }
 
-/// Milliseconds with two decimals.
-fn milliseconds(micros: u64) -> String {
-    format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10)
+/// What came of one order.
+#[derive(Debug, Default)]
+pub(super) struct PlayedOrder {
+    order_id: String,
+    cancelled: bool,
+    hooks: u64,
+    repeats: u64,
+    repeats_of_acknowledged: u64,
+    refused: BTreeMap<u16, u64>,
+    unanswered: u64,
+    broken: u64,
+    lost: Vec<Lost>,
+    answered_in: Vec<Duration>,
+    pub(super) differences: Vec<String>,
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let refused: Vec<String> = self
-            .refused
-            .iter()
-            .map(|(status, count)| match status {
-                0 => format!("{count} × no answer"),
-                status => format!("{count} × {status}"),
-            })
-            .collect();
-        let rows = [
-            ("orders", self.orders.to_string()),
-            ("hooks", self.hooks.to_string()),
-            ("repeats by SM", self.repeats.to_string()),
-            (
-                "refused",
-                if refused.is_empty() {
-                    "0".to_owned()
-                } else {
-                    refused.join(", ")
-                },
-            ),
-            ("never acknowledged", self.never_acknowledged.to_string()),
-            ("answer time p50", milliseconds(self.answer_p50_micros)),
-            ("answer time p99", milliseconds(self.answer_p99_micros)),
-            ("answer time max", milliseconds(self.answer_max_micros)),
-            ("differing documents", self.differing.len().to_string()),
-        ];
-        writeln!(f, "┌{:─<22}┬{:─<24}┐", "", "")?;
-        for (name, value) in rows {
-            writeln!(f, "│ {name:<20} │ {value:>22} │")?;
+impl PlayedOrder {
+    pub(super) fn new(plan: &OrderPlan) -> Self {
+        Self {
+            order_id: plan.facts.order_id.clone(),
+            cancelled: plan.steps.iter().any(|step| matches!(step.event, Event::Cancelled(_))),
+            ..Self::default()
         }
-        writeln!(f, "└{:─<22}┴{:─<24}┘", "", "")?;
-        for difference in &self.differing {
-            for line in &difference.differences {
-                writeln!(f, "{}: {line}", difference.order_id)?;
+    }
+
+    /// Counts the tries of a hook.
+    pub(super) fn sent(&mut self, event: Event, tries: &[Try]) {
+        self.hooks += 1;
+        self.count(event, tries);
+    }
+
+    /// Counts the tries of a hook that had been acknowledged before.
+    pub(super) fn sent_again(&mut self, event: Event, tries: &[Try]) {
+        self.repeats_of_acknowledged += 1;
+        self.count(event, tries);
+    }
+
+    fn count(&mut self, event: Event, tries: &[Try]) {
+        self.repeats += tries.len().saturating_sub(1) as u64;
+        for tried in tries {
+            match tried.reply {
+                Reply::Acknowledged(_) => {}
+                Reply::Refused(status) => *self.refused.entry(status).or_default() += 1,
+                Reply::Silent => self.unanswered += 1,
+                Reply::Broken => self.broken += 1,
+            }
+            if matches!(tried.reply, Reply::Acknowledged(_) | Reply::Refused(_)) {
+                self.answered_in.push(tried.ended_at - tried.sent_at);
             }
         }
-        Ok(())
+        if let Some(last) = tries.last().filter(|last| !last.is_acknowledged()) {
+            self.lost.push(Lost {
+                order_id: self.order_id.clone(),
+                event: event.canonical(),
+                tries: tries.len() as u64,
+                last_reply: last.reply.to_string(),
+            });
+        }
     }
+}
+
+/// An hour, which no limit for an answer reaches; a longer time counts as this.
+const LONGEST_TIME_US: u64 = 3_600_000_000;
+
+/// Adds up the orders as they end.
+pub(super) struct Tally {
+    report: Report,
+    answer_us: Histogram<u64>,
+}
+
+impl Tally {
+    /// # Errors
+    /// Never in practice: the precision of the histogram is constant.
+    pub(super) fn new(run: &Run) -> Result<Self, SimError> {
+        Ok(Self {
+            report: Report {
+                seed: run.seed,
+                prefix: run.prefix.clone(),
+                elapsed_ms: 0,
+                orders: 0,
+                cancelled: 0,
+                hooks: 0,
+                repeats: 0,
+                repeats_of_acknowledged: 0,
+                refused: BTreeMap::new(),
+                unanswered: 0,
+                broken: 0,
+                never_acknowledged: 0,
+                lost: Vec::new(),
+                answer_time: AnswerTime::default(),
+                differing: 0,
+                differences: Vec::new(),
+            },
+            // Three digits are what a person reads.
+            answer_us: Histogram::new_with_bounds(1, LONGEST_TIME_US, 3)?,
+        })
+    }
+
+    pub(super) fn add(&mut self, order: PlayedOrder) {
+        let report = &mut self.report;
+        report.orders += 1;
+        report.cancelled += u64::from(order.cancelled);
+        report.hooks += order.hooks;
+        report.repeats += order.repeats;
+        report.repeats_of_acknowledged += order.repeats_of_acknowledged;
+        for (status, count) in order.refused {
+            *report.refused.entry(status).or_default() += count;
+        }
+        report.unanswered += order.unanswered;
+        report.broken += order.broken;
+        report.never_acknowledged += order.lost.len() as u64;
+        report.lost.extend(order.lost);
+        for time in order.answered_in {
+            self.answer_us.saturating_record(micros(time));
+        }
+        if !order.differences.is_empty() {
+            report.differing += 1;
+            report.differences.push(Difference {
+                order_id: order.order_id,
+                explanation: order.differences.join("; "),
+            });
+        }
+    }
+
+    pub(super) fn report(self, elapsed: Duration) -> Report {
+        let mut report = self.report;
+        // Orders end in any order; a reader looks for one.
+        report.lost.sort_by(|one, other| one.order_id.cmp(&other.order_id));
+        report
+            .differences
+            .sort_by(|one, other| one.order_id.cmp(&other.order_id));
+        report.elapsed_ms = micros(elapsed) / 1000;
+        report.answer_time = AnswerTime {
+            p50_us: self.answer_us.value_at_quantile(0.5),
+            p99_us: self.answer_us.value_at_quantile(0.99),
+            max_us: self.answer_us.max(),
+        };
+        report
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,166 +1,200 @@
-//! One hook with SM's limit and repeats, and one order event by event.
+//! One hook as SM sends it: a limit for the answer, and repeats at growing pauses.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::redirect;
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde::Deserialize;
 use url::Url;
 
-use super::plan::{OrderPlan, Step};
 use super::report::Progress;
+use super::stored::StoredOrder;
 use super::{Settings, SimError};
 
-/// SM's pauses between the repeats, in seconds: up to seven, growing (protocol section 1).
-const PAUSES: [u64; 7] = [1, 2, 5, 10, 20, 40, 60];
+/// SM's pauses between the repeats, in seconds. SM tells no figures but their number and that they
+/// grow (protocol section 1).
+const PAUSES: [u64; 7] = [10, 20, 40, 80, 160, 320, 640];
 
-/// Sends hooks and keeps the figures that are not those of one order.
+/// Shorter than any server's keep-alive, so that no hook is written into a closing connection.
+const IDLE_CONNECTION: Duration = Duration::from_secs(30);
+
+/// Sends hooks and reads orders back, over connections that are kept alive.
 pub(super) struct Sender {
     http: reqwest::Client,
+    /// Sent to the hook listener alone.
+    token: HeaderValue,
     hook_url: Url,
-    pub(super) ops_url: Url,
-    time_scale: u32,
-    pub(super) figures: Mutex<Figures>,
+    ops_url: Url,
+    pauses: [Duration; 7],
+    progress: Arc<Progress>,
 }
 
-/// Figures over all hooks.
-pub(super) struct Figures {
-    /// Time of every acknowledged try, in microseconds.
-    pub(super) answer_micros: Histogram<u64>,
-    /// Answers other than 2xx by status; 0 stands for no answer.
-    pub(super) refused: BTreeMap<u16, u64>,
-    /// Tries of a hook after its first one.
-    pub(super) repeats: u64,
+/// One request, and what came of it.
+#[derive(Debug, Clone)]
+pub(super) struct Try {
+    /// Nothing of it can have reached the receiver before.
+    pub(super) sent_at: Instant,
+    /// The whole answer was here, or waiting for it was given up.
+    pub(super) ended_at: Instant,
+    pub(super) reply: Reply,
 }
 
-/// What was acknowledged of an order.
-#[derive(Debug, Default)]
-pub(super) struct Answers {
-    /// By canonical event: how many hooks got a 2xx.
-    pub(super) acknowledged: BTreeMap<&'static str, u64>,
-    /// Events that never got one, after all repeats.
-    pub(super) lost: Vec<&'static str>,
-    /// The bodies of the answers to created.
-    pub(super) created: Vec<Value>,
-    /// Hooks sent, repeats not counted.
-    pub(super) hooks: u64,
+/// What the receiver said.
+#[derive(Debug, Clone)]
+pub(super) enum Reply {
+    /// A 2xx; `None` when its body is none of the service's answers.
+    Acknowledged(Option<Answer>),
+    /// Any other status.
+    Refused(u16),
+    /// Nothing within SM's limit.
+    Silent,
+    /// The connection failed, or broke before the answer was whole.
+    Broken,
+}
+
+/// The body of a 2xx (protocol section 3).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Answer {
+    pub(super) status: String,
+    pub(super) number: Option<String>,
+    pub(super) expected_assembly_time: Option<String>,
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acknowledged(_) => f.write_str("acknowledged"),
+            Self::Refused(status) => write!(f, "refused with {status}"),
+            Self::Silent => f.write_str("no answer in time"),
+            Self::Broken => f.write_str("the connection failed"),
+        }
+    }
+}
+
+impl Try {
+    pub(super) const fn is_acknowledged(&self) -> bool {
+        matches!(self.reply, Reply::Acknowledged(_))
+    }
 }
 
 impl Sender {
-    pub(super) fn new(settings: &Settings) -> Result<Self, SimError> {
+    /// # Errors
+    /// The HTTP client cannot be made, or the token is no header value.
+    pub(super) fn new(settings: &Settings, progress: Arc<Progress>) -> Result<Self, SimError> {
         let mut token = HeaderValue::from_str(settings.token.expose_secret()).map_err(|_| SimError::Token)?;
         token.set_sensitive(true);
-        let headers = HeaderMap::from_iter([
-            (HeaderName::from_static("client-token"), token),
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        ]);
         let mut hook_url = settings.hook_url.clone();
-        hook_url.set_path("/sbermarket/orders/hook/");
-        let figures = Figures {
-            // Three digits, up to whatever comes: resizing keeps it small.
-            answer_micros: Histogram::new_with_bounds(1, 60_000_000, 3)
-                .unwrap_or_else(|_| unreachable!("the bounds are constant and legal")),
-            refused: BTreeMap::new(),
-            repeats: 0,
-        };
+        extend(&mut hook_url, &["sbermarket", "orders", "hook", ""])?;
+        let http = reqwest::Client::builder()
+            .timeout(settings.time_limit)
+            // SM follows none, and a followed one would hide a mistake.
+            .redirect(redirect::Policy::none())
+            // Times through a proxy are not those of the node, and a proxy does not know 127.0.0.1.
+            .no_proxy()
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .build()?;
         Ok(Self {
-            http: reqwest::Client::builder()
-                .timeout(settings.answer_limit)
-                .default_headers(headers)
-                .build()?,
+            http,
+            token,
             hook_url,
             ops_url: settings.ops_url.clone(),
-            time_scale: settings.time_scale.max(1),
-            figures: Mutex::new(figures),
+            pauses: PAUSES.map(|seconds| Duration::from_secs(seconds) / settings.time_scale),
+            progress,
         })
     }
 
-    /// Plays an order: the next event after the answer to the previous one, unless they overlap.
-    pub(super) async fn play(&self, plan: &OrderPlan, progress: &Progress) -> Answers {
-        let mut answers = Answers::default();
-        let mut position = 0;
-        while position < plan.steps.len() {
-            let together = 1 + plan.steps[position + 1..]
-                .iter()
-                .take_while(|step| step.overlaps)
-                .count();
-            let steps = &plan.steps[position..position + together];
-            let sent = futures_util::future::join_all(steps.iter().map(|step| self.send(step, progress))).await;
-            for (step, mut bodies) in steps.iter().zip(sent) {
-                answers.hooks += 1 + u64::from(step.repeated);
-                if bodies.is_empty() {
-                    answers.lost.push(step.event);
-                }
-                *answers.acknowledged.entry(step.event).or_default() += bodies.len() as u64;
-                if step.event == "created" {
-                    answers.created.append(&mut bodies);
-                }
+    /// Sends a hook until it is acknowledged or SM would give up. The last try tells which.
+    pub(super) async fn send(&self, body: &str) -> Vec<Try> {
+        let mut tries = vec![self.try_once(body).await];
+        for pause in self.pauses {
+            if tries.last().is_some_and(Try::is_acknowledged) {
+                break;
             }
-            position += together;
-        }
-        answers
-    }
-
-    /// Sends an event, and once more if planned so; returns the bodies of the 2xx answers.
-    async fn send(&self, step: &Step, progress: &Progress) -> Vec<Value> {
-        let mut bodies: Vec<Value> = self.send_until_acknowledged(step, progress).await.into_iter().collect();
-        progress.hook_done();
-        if step.repeated && !bodies.is_empty() {
-            bodies.extend(self.send_until_acknowledged(step, progress).await);
-        }
-        bodies
-    }
-
-    async fn send_until_acknowledged(&self, step: &Step, progress: &Progress) -> Option<Value> {
-        let mut pauses = PAUSES.iter();
-        loop {
-            let started = Instant::now();
-            match self.try_once(&step.body).await {
-                Ok(body) => {
-                    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    // A time beyond the bounds counts as the upper one.
-                    self.with_figures(|figures| figures.answer_micros.saturating_record(micros));
-                    return Some(body);
-                }
-                Err(status) => {
-                    progress.refused();
-                    self.with_figures(|figures| *figures.refused.entry(status).or_default() += 1);
-                }
-            }
-            let pause = Duration::from_secs(*pauses.next()?) / self.time_scale;
             tokio::time::sleep(pause).await;
-            self.with_figures(|figures| figures.repeats += 1);
+            self.progress.repeated();
+            tries.push(self.try_once(body).await);
+        }
+        self.progress.hook_ended(tries.last().is_some_and(Try::is_acknowledged));
+        tries
+    }
+
+    async fn try_once(&self, body: &str) -> Try {
+        let sent_at = Instant::now();
+        let reply = self.post(body).await.unwrap_or_else(|error| {
+            if error.is_timeout() {
+                Reply::Silent
+            } else {
+                Reply::Broken
+            }
+        });
+        if !matches!(reply, Reply::Acknowledged(_)) {
+            self.progress.refused();
+        }
+        Try {
+            sent_at,
+            ended_at: Instant::now(),
+            reply,
         }
     }
 
-    /// The JSON body of a 2xx, or the status of another answer, 0 for none within the limit.
-    async fn try_once(&self, body: &str) -> Result<Value, u16> {
-        let sent = self.http.post(self.hook_url.clone()).body(body.to_owned()).send().await;
-        let response = sent.map_err(|_| 0_u16)?;
+    async fn post(&self, body: &str) -> reqwest::Result<Reply> {
+        let request = self
+            .http
+            .post(self.hook_url.clone())
+            .header("Client-Token", self.token.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_owned());
+        let response = request.send().await?;
         let status = response.status();
-        if !status.is_success() {
-            return Err(status.as_u16());
-        }
-        response.json().await.map_err(|_| 0)
+        // Read whole whatever it says: the connection is used again.
+        let answer = response.bytes().await?;
+        Ok(if status.is_success() {
+            Reply::Acknowledged(serde_json::from_slice(&answer).ok())
+        } else {
+            Reply::Refused(status.as_u16())
+        })
     }
 
-    /// An order as the operations listener shows it.
-    pub(super) async fn read_order(&self, order_id: &str) -> Result<Value, String> {
+    /// The order as operations see it, `None` when the service does not know it. Tried as often as a
+    /// hook: a node that has just been restarted is no difference.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub(super) async fn read_back(&self, order_id: &str) -> Result<Option<StoredOrder>, String> {
+        let mut read = self.get(order_id).await;
+        for pause in self.pauses {
+            if read.is_ok() {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            read = self.get(order_id).await;
+        }
+        read
+    }
+
+    async fn get(&self, order_id: &str) -> Result<Option<StoredOrder>, String> {
         let mut url = self.ops_url.clone();
-        url.path_segments_mut()
-            .map_err(|()| "the operations URL has no path")?
-            .extend(["api", "orders", order_id]);
-        let response = self.http.get(url).send().await.map_err(|error| error.to_string())?;
-        if !response.status().is_success() {
-            return Err(format!("GET /api/orders/{order_id} answers {}", response.status()));
+        extend(&mut url, &["api", "orders", order_id]).map_err(|error| error.to_string())?;
+        let told = |error: reqwest::Error| format!("GET /api/orders: {error}");
+        let response = self.http.get(url).send().await.map_err(told)?;
+        match response.status().as_u16() {
+            404 => Ok(None),
+            200 => response.json().await.map(Some).map_err(told),
+            status => Err(format!("GET /api/orders answers {status}")),
         }
-        response.json().await.map_err(|error| error.to_string())
     }
+}
 
-    fn with_figures<T>(&self, work: impl FnOnce(&mut Figures) -> T) -> T {
-        work(&mut self.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
+/// Adds a path to an address that may have one already.
+fn extend(url: &mut Url, segments: &[&str]) -> Result<(), SimError> {
+    let shown = url.to_string();
+    url.path_segments_mut()
+        .map_err(|()| SimError::Address(shown))?
+        .pop_if_empty()
+        .extend(segments);
+    Ok(())
 }
