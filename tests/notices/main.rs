@@ -2,9 +2,10 @@
 //! Telegram's limits.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
-#[path = "support/fake_bot_api.rs"]
+#[path = "../support/fake_bot_api.rs"]
 mod fake_bot_api;
-#[path = "support/mod.rs"]
+mod leaders;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use fake_bot_api::{FakeBotApi, Fault, Scope, TOKEN, Times};
 use reqwest::StatusCode;
 use serde_json::json;
-use support::app::{NodeClient, TestApp, TestProcess};
+use support::app::{NodeClient, TestApp};
 use support::database::TestDatabase;
 
 /// Nothing here takes so long unless it is broken.
@@ -330,81 +331,4 @@ async fn a_burst_arrives_complete_in_order_and_within_every_limit() {
     }
     assert_eq!(bot.limit_violations(), 0);
     assert_eq!(bot.accepted_twice(), 0);
-}
-
-#[actix_rt::test]
-async fn a_killed_leader_is_replaced_and_nothing_is_lost() {
-    let database = TestDatabase::create().await;
-    for number in 0..6_i64 {
-        subscribe(
-            &database,
-            &[
-                (&format!("S{number}"), "pickers", 100 + number),
-                (&format!("S{number}"), "store", 100 + number),
-            ],
-        )
-        .await;
-    }
-    let bot = FakeBotApi::start();
-    let flags = telegram(&bot);
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let mut leader = TestProcess::start(database.url(), &flags).await;
-    while leader.metric("orderhook_leader", &[]).await < 1.0 {
-        tokio::task::yield_now().await;
-    }
-    let standby = TestProcess::start(database.url(), &flags).await;
-    burst(&standby.client, 6, 80).await;
-    bot.arrived(8, BOUND).await;
-    leader.kill();
-    all_sent(&database).await;
-    assert!(standby.metric("orderhook_leader", &[]).await > 0.0);
-    let told: String = bot.accepted().iter().map(|message| message.visible.clone()).collect();
-    for number in 0..480 {
-        assert!(told.contains(&format!("SM H{number} ")), "H{number} is missing");
-    }
-    // Only what was on its way when the leader died may have come twice, one message per chat at most.
-    assert!(bot.accepted_twice() <= 6, "{} came twice", bot.accepted_twice());
-}
-
-#[actix_rt::test]
-async fn a_frozen_leader_is_replaced_in_mid_burst_and_stays_silent_when_it_wakes() {
-    let database = TestDatabase::create().await;
-    for number in 0..6_i64 {
-        let store = format!("S{number}");
-        subscribe(
-            &database,
-            &[(&store, "pickers", 100 + number), (&store, "store", 100 + number)],
-        )
-        .await;
-    }
-    let bot = FakeBotApi::start();
-    let flags = telegram(&bot);
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let leader = TestProcess::start(database.url(), &flags).await;
-    while leader.metric("orderhook_leader", &[]).await < 1.0 {
-        tokio::task::yield_now().await;
-    }
-    let standby = TestProcess::start(database.url(), &flags).await;
-    burst(&standby.client, 6, 80).await;
-    bot.arrived(8, BOUND).await;
-    leader.signal("STOP");
-    let frozen = Instant::now();
-    while standby.metric("orderhook_leader", &[]).await < 1.0 {
-        tokio::task::yield_now().await;
-    }
-    println!("a standby took over {:?} after the leader froze", frozen.elapsed());
-    all_sent(&database).await;
-    leader.signal("CONT");
-    while leader.metric("orderhook_leader", &[]).await > 0.0 {
-        tokio::task::yield_now().await;
-    }
-    standby.accepted(created("H-LAST", "S0")).await;
-    all_sent(&database).await;
-    let told: String = bot.accepted().iter().map(|message| message.visible.clone()).collect();
-    for number in 0..480 {
-        assert!(told.contains(&format!("SM H{number} ")), "H{number} is missing");
-    }
-    assert!(told.contains("SM H-LAST "));
-    // Only what was on its way when the leader froze may have come twice, one message per chat at most.
-    assert!(bot.accepted_twice() <= 6, "{} came twice", bot.accepted_twice());
 }
