@@ -1,6 +1,6 @@
 //! One node sends. When it dies or freezes another one takes over, and nothing is lost.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::fake_bot_api::FakeBotApi;
 use crate::support::app::TestProcess;
@@ -31,8 +31,12 @@ async fn a_killed_leader_is_replaced_and_nothing_is_lost() {
     burst(&standby.client, 6, 80).await;
     bot.arrived(8, BOUND).await;
     leader.kill();
+    let killed = Instant::now();
+    while standby.metric("orderhook_leader", &[]).await < 1.0 {
+        tokio::task::yield_now().await;
+    }
+    println!("a standby took over {:?} after the leader was killed", killed.elapsed());
     all_sent(&database).await;
-    assert!(standby.metric("orderhook_leader", &[]).await > 0.0);
     let told: String = bot.accepted().iter().map(|message| message.visible.clone()).collect();
     for number in 0..480 {
         assert!(told.contains(&format!("SM H{number} ")), "H{number} is missing");
@@ -69,6 +73,10 @@ async fn a_frozen_leader_is_replaced_in_mid_burst_and_stays_silent_when_it_wakes
     }
     println!("a standby took over {:?} after the leader froze", frozen.elapsed());
     all_sent(&database).await;
+    // Long after everything was sent by the other one.
+    while frozen.elapsed() < Duration::from_secs(20) {
+        standby.ops("/livez").await;
+    }
     leader.signal("CONT");
     while leader.metric("orderhook_leader", &[]).await > 0.0 {
         tokio::task::yield_now().await;

@@ -182,7 +182,7 @@ async fn a_slow_chat_and_a_refused_one_delay_nobody_else() {
     .await;
     let bot = FakeBotApi::start();
     bot.fail(Scope::Chat(1), Fault::RetryAfter(30), Times::Next(1));
-    bot.fail(Scope::Chat(2), Fault::Hang(Duration::from_secs(5)), Times::Next(1));
+    bot.fail(Scope::Chat(2), Fault::Hang(Duration::from_secs(60)), Times::Next(1));
     let app = start(&database, &bot).await;
     app.accepted(created("H1", "8001")).await;
     bot.seen(BOUND, "the refusal", |_, refused| !refused.is_empty()).await;
