@@ -2,6 +2,12 @@
 # What the scripts of this folder and .ci/run share: messages, PostgreSQL's binaries and user, free
 # ports, and child processes that never outlive their script. To be sourced.
 
+# A script that starts us in its background leaves INT ignored, and bash cannot undo that for itself:
+# we would serve on for ever. (An ignored HUP is somebody's nohup, and stays.)
+if [[ $(trap -p INT) == "trap -- ''"* ]] && env --default-signal=INT true 2>/dev/null; then
+    exec env --default-signal=INT "$BASH" "$0" "$@"
+fi
+
 unset CDPATH
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 # shellcheck disable=SC2034 # For the scripts that source this.

@@ -38,9 +38,22 @@ end_runaways() {
     done
 }
 
+# Prints --workspace, unless the arguments choose packages: cargo would test everything nevertheless.
+what_to_test() {
+    local arg
+    for arg in "$@"; do
+        case $arg in
+            --) break ;; # The rest is for the test programs.
+            -p* | --package | --package=*) return ;;
+        esac
+    done
+    echo --workspace
+}
+
 supervise
 cd "$repo"
 "$here/setup.sh"
+mapfile -t packages < <(what_to_test "$@")
 work=$(mktemp -d "${TMPDIR:-/tmp}/orderhook-test.XXXXXX")
 # PostgreSQL's user must be able to enter it.
 chmod 755 "$work"
@@ -51,4 +64,4 @@ ORDERHOOK_TEST_DATABASE_URL=$("$here/postgres.sh" status "$work/postgres")
 ORDERHOOK_TEST_PG_BIN=$(find_pg_bin '*')
 export ORDERHOOK_TEST_DATABASE_URL ORDERHOOK_TEST_PG_BIN
 # What tests leave in their folder for temporary files goes with ours.
-TMPDIR=$work/tmp ORDERHOOK_TEST_RUN=$work stage cargo test --workspace --locked "$@"
+TMPDIR=$work/tmp ORDERHOOK_TEST_RUN=$work stage cargo test "${packages[@]}" --locked "$@"
