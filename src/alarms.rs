@@ -26,6 +26,11 @@ pub struct AlarmSettings {
     pub outbox_limit: Duration,
 }
 
+/// How long a node that is no leader remembers an outage that is over: by then a leader has told it.
+const REMEMBER: Duration = Duration::from_secs(60);
+/// A message that is not taken by then is told again.
+const TAKEN: Duration = Duration::from_secs(60);
+
 /// Looks and tells until the election ends.
 pub async fn watch(
     settings: AlarmSettings,
@@ -36,6 +41,8 @@ pub async fn watch(
     let mut every = tokio::time::interval(settings.every);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut away_since: Option<Instant> = None;
+    // How long it lasted, and when it ended.
+    let mut outage: Option<(Duration, Instant)> = None;
     while leadership.has_changed().is_ok() {
         every.tick().await;
         // Whether the database is away every node sees for itself, the leader of before and of after.
@@ -44,57 +51,87 @@ pub async fn watch(
             away_since.get_or_insert_with(Instant::now);
             continue;
         }
+        if let Some(since) = away_since.take().filter(|since| since.elapsed() >= OUTAGE) {
+            outage = Some((since.elapsed(), Instant::now()));
+        }
+        outage = outage.filter(|(_, over)| over.elapsed() < REMEMBER);
         if !leadership
             .borrow()
             .is_some_and(|leadership| leadership.is_fresh(Instant::now()))
         {
-            // Somebody else tells; but whoever becomes the leader after an outage tells of that.
             continue;
         }
-        let outage = away_since
-            .map(|since| since.elapsed())
-            .filter(|outage| *outage >= OUTAGE);
-        match tell(settings, &database, &notifier, outage).await {
-            Ok(()) => away_since = None,
+        match tell(settings, &database, &notifier, outage.map(|(lasted, _)| lasted)).await {
+            Ok(()) => outage = None,
             Err(error) => tracing::warn!(%error, "operations could not be told yet"),
         }
     }
 }
 
-/// One round. What cannot be handed to the notifier counts as not told.
+/// One round. What Telegram has not taken counts as not told and comes again with the next one.
 async fn tell(
     settings: AlarmSettings,
     database: &Database,
     notifier: &NotifierHandle,
     outage: Option<Duration>,
 ) -> Result<(), StoreError> {
-    let mut client = database.connection().await?;
-    let failed = |error: tokio_postgres::Error| store_error(&error);
-    let transaction = client.transaction().await.map_err(failed)?;
-    let chats = "SELECT DISTINCT chat_id FROM chats WHERE role = 'ops' AND disabled_at IS NULL";
-    let chats = transaction.query(chats, &[]).await.map_err(failed)?;
+    let (chats, mut alarms) = database.limited(async |client| found(settings, client).await).await?;
+    alarms.sort_unstable();
+    let known: Vec<(AlarmKind, String)> = alarms
+        .iter()
+        .filter_map(|(kind, subject)| Some((AlarmKind::parse(kind)?, subject.clone())))
+        .collect();
+    let Some(message) = alarm_message(&known, outage, settings.outbox_limit) else {
+        return Ok(());
+    };
     if chats.is_empty() {
         return Ok(());
     }
+    let waiting: Vec<_> = chats
+        .iter()
+        .filter_map(|chat_id| notifier.reply(*chat_id, message.clone()))
+        .collect();
+    let taken = tokio::time::timeout(TAKEN, futures_util::future::join_all(waiting))
+        .await
+        .unwrap_or_default();
+    if !taken.iter().any(|taken| matches!(taken, Ok(true))) {
+        return Err(StoreError::Transient("Telegram has not taken the message".to_owned()));
+    }
+    tracing::warn!(alarms = known.len(), "operations were told");
+    let (kinds, subjects): (Vec<String>, Vec<String>) = alarms.into_iter().unzip();
+    let told = "UPDATE ops_alarms a SET told_at = now() FROM unnest($1::text[], $2::text[]) AS t(kind, subject) \
+                WHERE a.kind = t.kind AND a.subject = t.subject";
+    database
+        .limited(async |client| {
+            client
+                .execute(told, &[&kinds, &subjects])
+                .await
+                .map_err(|error| store_error(&error))
+        })
+        .await?;
+    Ok(())
+}
+
+/// The chats of operations, and what they were not told yet by kind and subject.
+async fn found(
+    settings: AlarmSettings,
+    client: &deadpool_postgres::Object,
+) -> Result<(Vec<i64>, Vec<(String, String)>), StoreError> {
+    let failed = |error: tokio_postgres::Error| store_error(&error);
+    let chats = "SELECT DISTINCT chat_id FROM chats WHERE role = 'ops' AND disabled_at IS NULL";
+    let chats: Vec<i64> = client
+        .query(chats, &[])
+        .await
+        .map_err(failed)?
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let limits = (seconds(settings.repeat_horizon), seconds(settings.outbox_limit));
-    let statement = transaction.prepare_cached(ALARMS).await.map_err(failed)?;
-    let rows = transaction
+    let statement = client.prepare_cached(ALARMS).await.map_err(failed)?;
+    let rows = client
         .query(&statement, &[&limits.0, &limits.1])
         .await
         .map_err(failed)?;
-    let mut alarms: Vec<(AlarmKind, String)> = rows
-        .iter()
-        .filter_map(|row| Some((AlarmKind::parse(row.get(0))?, row.get(1))))
-        .collect();
-    alarms.sort_unstable();
-    let Some(message) = alarm_message(&alarms, outage, settings.outbox_limit) else {
-        return Ok(());
-    };
-    let handed_over = chats.iter().all(|row| notifier.reply(row.get(0), message.clone()));
-    if !handed_over {
-        return Err(StoreError::Transient("too much waits for the sender".to_owned()));
-    }
-    tracing::warn!(alarms = alarms.len(), "operations are told");
-    transaction.commit().await.map_err(failed)
+    Ok((chats, rows.iter().map(|row| (row.get(0), row.get(1))).collect()))
 }

@@ -61,6 +61,8 @@ pub struct Database {
 
 /// A connection that is not there at once is refused by another node sooner than by waiting.
 const WAIT_FOR_CONNECTION: Duration = Duration::from_millis(500);
+/// A server that has not answered by then stands still: its own limit of a statement has passed.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(6);
 /// Time for TCP, TLS and authentication together.
 const CONNECT: Duration = Duration::from_secs(1);
 
@@ -121,6 +123,24 @@ impl Database {
     /// [`StoreError::Unavailable`].
     pub async fn connection(&self) -> Result<Object, StoreError> {
         self.pool.get().await.map_err(|error| pool_error(&error))
+    }
+
+    /// Does something on a pooled connection, for at most [`STATEMENT_LIMIT`]. Call it from a task of
+    /// [`Database::run`] only.
+    ///
+    /// # Errors
+    /// What the work says; [`StoreError::Transient`] when the server stands still. It goes on with what it
+    /// was sent; only the connection is given up, so that nobody waits behind it.
+    pub async fn limited<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Object) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut client = self.connection().await?;
+        let worked = tokio::time::timeout(STATEMENT_LIMIT, work(&mut client)).await;
+        worked.unwrap_or_else(|_elapsed| {
+            drop(Object::take(client));
+            Err(StoreError::Transient("the database does not answer".to_owned()))
+        })
     }
 
     /// A connection of its own, for what a pool must not hold: session locks and migrations.
@@ -213,7 +233,7 @@ pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
     }
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::mailbox::{Command, Envelope, Handle, MailboxShown, MailboxStats, Working};
 use crate::ports::{Messenger, Outbox, OutboxError, Peek, Rendered, WaitingNotice};
@@ -107,11 +107,14 @@ impl NotifierHandle {
         let _ = self.actor.send(NotifierCommand::Wake);
     }
 
-    /// Sends an answer to a chat in its next turn, before its notices. Returns `false` when too much
-    /// waits already; whoever asked will ask again.
+    /// Sends an answer to a chat in its next turn, before its notices. `None` when too much waits
+    /// already; whoever asked will ask again. The receiver is told whether Telegram has taken it; it is
+    /// closed without a word when this node is not the leader any more.
     #[must_use]
-    pub fn reply(&self, chat_id: i64, message: Rendered) -> bool {
-        self.actor.send(NotifierCommand::Reply { chat_id, message }).is_ok()
+    pub fn reply(&self, chat_id: i64, message: Rendered) -> Option<oneshot::Receiver<bool>> {
+        let (done, taken) = oneshot::channel();
+        let command = NotifierCommand::Reply { chat_id, message, done };
+        self.actor.send(command).is_ok().then_some(taken)
     }
 
     /// What operations see.
@@ -147,6 +150,8 @@ pub enum NotifierCommand {
         chat_id: i64,
         /// What.
         message: Rendered,
+        /// Told whether Telegram has taken it.
+        done: oneshot::Sender<bool>,
     },
 }
 
@@ -186,6 +191,7 @@ struct Reply {
     chat_id: i64,
     message: Rendered,
     working: Working,
+    done: oneshot::Sender<bool>,
 }
 
 impl Actor for NotifierActor {
@@ -202,11 +208,12 @@ impl Handler<Envelope<NotifierCommand>> for NotifierActor {
     fn handle(&mut self, envelope: Envelope<NotifierCommand>, context: &mut Self::Context) {
         let (command, waiting, _span) = envelope.open();
         let working = waiting.begin();
-        if let NotifierCommand::Reply { chat_id, message } = command {
+        if let NotifierCommand::Reply { chat_id, message, done } = command {
             self.replies.push_back(Reply {
                 chat_id,
                 message,
                 working,
+                done,
             });
         } else {
             drop(working);

@@ -40,6 +40,8 @@ COMMENT ON COLUMN notices.claimed_by IS 'The epoch of the leader that is sending
 -- One event is told to a chat once, whatever the roles and stores it subscribed to.
 CREATE UNIQUE INDEX notices_once ON notices (delivery_id, chat_id) WHERE chat_id IS NOT NULL;
 CREATE INDEX notices_pending ON notices (chat_id, notice_id) WHERE state = 'pending';
+-- A new leader paces from what was sent within the last minute.
+CREATE INDEX notices_sent ON notices (sent_at) WHERE state = 'sent';
 CREATE INDEX notices_waiting_for_chat ON notices (store_id, role) WHERE state = 'no_chat';
 CREATE INDEX notices_order ON notices (order_id);
 
@@ -69,6 +71,7 @@ COMMENT ON COLUMN chat_invites.used_by IS 'The chat that has subscribed with it.
 CREATE TABLE ops_alarms (
     kind    text        NOT NULL,
     subject text        NOT NULL,
-    told_at timestamptz NOT NULL DEFAULT now(),
+    told_at timestamptz,
     PRIMARY KEY (kind, subject)
 );
+COMMENT ON COLUMN ops_alarms.told_at IS 'Null until Telegram has taken it.';

@@ -1,4 +1,5 @@
--- What operations should know now and were not told within the last day. Marks it as told.
+-- What operations should know now and were not told within the last day. It counts as told only when
+-- `told_at` is set, after Telegram has taken it.
 -- $1: how long SM repeats a hook; what is older was decided by SM without our answer.
 -- $2: how long a notice may wait.
 WITH found AS (
@@ -43,5 +44,6 @@ WITH found AS (
 )
 INSERT INTO ops_alarms AS told (kind, subject)
 SELECT DISTINCT kind, subject FROM found
-ON CONFLICT (kind, subject) DO UPDATE SET told_at = now() WHERE told.told_at < now() - interval '1 day'
+ON CONFLICT (kind, subject) DO UPDATE SET told_at = NULL
+    WHERE told.told_at IS NULL OR told.told_at < now() - interval '1 day'
 RETURNING kind, subject

@@ -87,7 +87,14 @@ fn entry(row: &Row) -> Result<Entry, tokio_postgres::Error> {
 /// # Errors
 /// [`StoreError`] when the database cannot be asked.
 pub async fn list(database: &Database, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
-    let client = database.connection().await?;
+    let mut client = database.connection().await?;
+    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
+    // Which filter is given decides how rows are found: here one plan does not fit every call.
+    let planning = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on";
+    transaction
+        .batch_execute(planning)
+        .await
+        .map_err(|error| store_error(&error))?;
     let statement = format!(
         "SELECT {COLUMNS} FROM order_events \
          WHERE (cardinality($1::text[]) = 0 OR outcome = ANY($1)) \
@@ -96,7 +103,7 @@ pub async fn list(database: &Database, filter: &Filter) -> Result<Vec<Entry>, St
            AND ($4::timestamptz IS NULL OR received_at >= $4) \
          ORDER BY received_at DESC, delivery_id DESC LIMIT $5"
     );
-    let rows = client
+    let rows = transaction
         .query(
             &statement,
             &[
@@ -147,7 +154,7 @@ pub async fn prune(database: &Database, before: DateTime<Utc>) -> Result<u64, St
     let statement = "UPDATE order_events SET body = NULL, notice = NULL WHERE delivery_id IN ( \
          SELECT delivery_id FROM order_events e WHERE received_at < $1 AND body IS NOT NULL \
            AND NOT EXISTS (SELECT FROM notices n WHERE n.delivery_id = e.delivery_id AND n.state = 'pending') \
-         ORDER BY delivery_id LIMIT $2)";
+         ORDER BY received_at LIMIT $2)";
     let statement = client
         .prepare_cached(statement)
         .await

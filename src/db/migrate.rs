@@ -60,19 +60,23 @@ pub async fn migrate(database: &Database) -> Result<usize, MigrateError> {
 /// # Errors
 /// [`StoreError`] when the database cannot be asked.
 pub async fn current_version(database: &Database) -> Result<Option<i32>, StoreError> {
-    let client = database.connection().await?;
-    let statement = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
-    let exists: bool = client
-        .query_one(statement, &[])
+    database
+        .limited(async |client| {
+            let statement = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
+            let exists: bool = client
+                .query_one(statement, &[])
+                .await
+                .map_err(|error| store_error(&error))?
+                .get(0);
+            if !exists {
+                return Ok(None);
+            }
+            let newest = "SELECT max(version) FROM refinery_schema_history";
+            let row = client
+                .query_one(newest, &[])
+                .await
+                .map_err(|error| store_error(&error))?;
+            Ok(row.get(0))
+        })
         .await
-        .map_err(|error| store_error(&error))?
-        .get(0);
-    if !exists {
-        return Ok(None);
-    }
-    let row = client
-        .query_one("SELECT max(version) FROM refinery_schema_history", &[])
-        .await
-        .map_err(|error| store_error(&error))?;
-    Ok(row.get(0))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
@@ -15,13 +14,10 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::db::batch::{CommitColumns, StockColumns};
-use crate::db::{Database, store_error};
+use crate::db::{Database, store_error, with_causes};
 
 const COMMIT_BATCH: &str = include_str!("../../sql/queries/commit_batch.sql");
 const LOAD_ORDER: &str = include_str!("../../sql/queries/load_order.sql");
-
-/// A server that has not answered by then stands still: its own limit of a statement has passed.
-const COMMIT_LIMIT: Duration = Duration::from_secs(6);
 
 /// [`OrderStore`] on the tables of `sql/migrations`.
 #[derive(Debug, Clone)]
@@ -42,48 +38,51 @@ impl OrderStore for PostgresOrderStore {
     fn load(&self, order_id: &OrderId) -> BoxFuture<'static, Result<Option<Order>, StoreError>> {
         let order_id = order_id.clone();
         self.database.run(async move |database| {
-            let client = database.connection().await?;
-            let statement = client
-                .prepare_cached(LOAD_ORDER)
-                .await
-                .map_err(|error| store_error(&error))?;
-            let row = client
-                .query_opt(&statement, &[&order_id.as_str()])
-                .await
-                .map_err(|error| store_error(&error))?;
-            row.map(|row| order_of(order_id, &row).map_err(|error| store_error(&error)))
+            let row = database
+                .limited(async |client| {
+                    let statement = client
+                        .prepare_cached(LOAD_ORDER)
+                        .await
+                        .map_err(|error| store_error(&error))?;
+                    client
+                        .query_opt(&statement, &[&order_id.as_str()])
+                        .await
+                        .map_err(|error| store_error(&error))
+                })
+                .await?;
+            // A row that this build cannot read will not be readable in a moment either.
+            row.map(|row| order_of(order_id, &row).map_err(|error| StoreError::Data(with_causes(&error))))
                 .transpose()
         })
     }
 
     fn commit(&self, batch: Vec<Arc<Commit>>) -> BoxFuture<'static, Result<Vec<Committed>, StoreError>> {
         let node = Arc::clone(&self.node);
+        // Should the server stand still, sending the batch again settles the outcome.
         self.database.run(async move |database| {
-            let client = database.connection().await?;
-            let committing = tokio::time::timeout(COMMIT_LIMIT, commit(&client, &node, &batch)).await;
-            committing.unwrap_or_else(|_elapsed| {
-                // The server goes on with what it was sent; only this connection is given up, so that the
-                // next batch does not wait behind it. Sending the batch again settles the outcome.
-                drop(Object::take(client));
-                Err(StoreError::Transient("the database does not answer".to_owned()))
-            })
+            database
+                .limited(async |client| commit(client, &node, &batch).await)
+                .await
         })
     }
 
     fn answered(&self, deliveries: Vec<DeliveryId>) -> BoxFuture<'static, Result<HashSet<DeliveryId>, StoreError>> {
         self.database.run(async move |database| {
-            let client = database.connection().await?;
+            let ids: Vec<Uuid> = deliveries.iter().map(|delivery| delivery.0).collect();
             let statement =
                 "SELECT delivery_id FROM order_events WHERE delivery_id = ANY($1) AND answered_at IS NOT NULL";
-            let statement = client
-                .prepare_cached(statement)
-                .await
-                .map_err(|error| store_error(&error))?;
-            let ids: Vec<Uuid> = deliveries.iter().map(|delivery| delivery.0).collect();
-            let rows = client
-                .query(&statement, &[&ids])
-                .await
-                .map_err(|error| store_error(&error))?;
+            let rows = database
+                .limited(async |client| {
+                    let statement = client
+                        .prepare_cached(statement)
+                        .await
+                        .map_err(|error| store_error(&error))?;
+                    client
+                        .query(&statement, &[&ids])
+                        .await
+                        .map_err(|error| store_error(&error))
+                })
+                .await?;
             Ok(rows.iter().map(|row| DeliveryId(row.get(0))).collect())
         })
     }
@@ -92,20 +91,23 @@ impl OrderStore for PostgresOrderStore {
         self.database.run(async move |database| {
             // Sorted, so that two recorders never lock the same rows in opposite order.
             answers.sort_by_key(|answer| answer.delivery_id);
-            let client = database.connection().await?;
+            let ids: Vec<Uuid> = answers.iter().map(|answer| answer.delivery_id.0).collect();
+            let times: Vec<DateTime<Utc>> = answers.iter().map(|answer| answer.at).collect();
             let statement = "UPDATE order_events e SET answered_at = a.at \
                              FROM unnest($1::uuid[], $2::timestamptz[]) AS a(delivery_id, at) \
                              WHERE e.delivery_id = a.delivery_id AND e.answered_at IS NULL";
-            let statement = client
-                .prepare_cached(statement)
-                .await
-                .map_err(|error| store_error(&error))?;
-            let ids: Vec<Uuid> = answers.iter().map(|answer| answer.delivery_id.0).collect();
-            let times: Vec<DateTime<Utc>> = answers.iter().map(|answer| answer.at).collect();
-            client
-                .execute(&statement, &[&ids, &times])
-                .await
-                .map_err(|error| store_error(&error))?;
+            database
+                .limited(async |client| {
+                    let statement = client
+                        .prepare_cached(statement)
+                        .await
+                        .map_err(|error| store_error(&error))?;
+                    client
+                        .execute(&statement, &[&ids, &times])
+                        .await
+                        .map_err(|error| store_error(&error))
+                })
+                .await?;
             Ok(())
         })
     }

@@ -50,24 +50,31 @@ impl Outbox for PostgresOutbox {
                 .await
                 .map_err(|error| store_error(&error))?;
             let mut waiting = Vec::with_capacity(rows.len());
-            let mut without_facts = Vec::new();
             for row in &rows {
+                let notice_id: i64 = row.get("notice_id");
                 match waiting_notice(row) {
                     Ok(notice) => waiting.push(notice),
-                    Err(reason) => {
-                        without_facts.push(row.get::<_, i64>("notice_id"));
-                        tracing::error!(%reason, "a notice cannot be told: its facts are gone");
+                    // Such a row would stand before its chat for ever.
+                    Err(Untold::Pruned) => {
+                        tracing::error!(notice_id, "a notice cannot be told: its facts were pruned");
+                        let give_up = "UPDATE notices SET state = 'failed', last_error = 'the facts were pruned' \
+                                       WHERE notice_id = $1 AND state = 'pending'";
+                        client
+                            .execute(give_up, &[&notice_id])
+                            .await
+                            .map_err(|error| store_error(&error))?;
+                    }
+                    // A newer node may have written it, and will tell it when it leads.
+                    Err(Untold::Unreadable(reason)) => {
+                        tracing::error!(notice_id, reason, "a notice cannot be read by this build");
+                        let later = "UPDATE notices SET last_error = $2, not_before = now() + interval '1 minute' \
+                                     WHERE notice_id = $1 AND state = 'pending'";
+                        client
+                            .execute(later, &[&notice_id, &reason])
+                            .await
+                            .map_err(|error| store_error(&error))?;
                     }
                 }
-            }
-            // Such a row would stand before its chat for ever.
-            let give_up =
-                "UPDATE notices SET state = 'failed', last_error = 'the facts are gone' WHERE notice_id = ANY($1)";
-            if !without_facts.is_empty() {
-                client
-                    .execute(give_up, &[&without_facts])
-                    .await
-                    .map_err(|error| store_error(&error))?;
             }
             Ok(waiting)
         })
@@ -134,28 +141,70 @@ impl Outbox for PostgresOutbox {
 
     fn adopt(&self) -> BoxFuture<'static, Result<u64, OutboxError>> {
         self.run(async |database| {
-            let client = database.connection().await?;
-            let statement = "UPDATE notices n SET chat_id = c.chat_id, state = 'pending' FROM chats c, orders o \
-                 WHERE n.state = 'no_chat' AND c.role = n.role AND c.store_id IN (n.store_id, '*') \
-                   AND c.disabled_at IS NULL AND o.order_id = n.order_id AND o.status IN ('new', 'paid') \
-                   AND NOT EXISTS (SELECT FROM notices t WHERE t.delivery_id = n.delivery_id AND t.chat_id = c.chat_id)";
-            client.execute(statement, &[]).await.map_err(|error| store_error(&error))
+            database
+                .limited(async |client| {
+                    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
+                    let adopted = adopt(&transaction).await.map_err(|error| store_error(&error))?;
+                    transaction.commit().await.map_err(|error| store_error(&error))?;
+                    Ok(adopted)
+                })
+                .await
         })
     }
 }
 
-/// A row of `outbox_peek.sql`, or why it tells nothing.
-fn waiting_notice(row: &Row) -> Result<WaitingNotice, String> {
-    let facts: Option<Json<Notice>> = row.try_get("notice").map_err(|error| error.to_string())?;
-    let Json(notice) = facts.ok_or("they were pruned")?;
-    let id = |column: &str| row.try_get::<_, &str>(column).map_err(|error| error.to_string());
+/// Puts right what was committed at the same moment as somebody subscribed, left, or was refused.
+async fn adopt(transaction: &Transaction<'_>) -> Result<u64, tokio_postgres::Error> {
+    // What waits for a chat that nobody reads any more is told to the others of its role or waits for the
+    // next one, like everything else of a chat that leaves.
+    let covered = "SELECT FROM chats c WHERE c.chat_id = n.chat_id AND c.role <> 'ops' \
+                   AND c.store_id IN (n.store_id, '*') AND c.disabled_at IS NULL";
+    let others =
+        "SELECT FROM chats c WHERE c.role = n.role AND c.store_id IN (n.store_id, '*') AND c.disabled_at IS NULL";
+    let orphan = format!("n.state = 'pending' AND n.claimed_at IS NULL AND NOT EXISTS ({covered})");
+    let told_by_others = format!("DELETE FROM notices n WHERE {orphan} AND EXISTS ({others})");
+    transaction.execute(&told_by_others, &[]).await?;
+    let waits_again = format!("UPDATE notices n SET state = 'no_chat', chat_id = NULL WHERE {orphan}");
+    transaction.execute(&waits_again, &[]).await?;
+    // One row per event and chat, whatever the roles.
+    let give = "UPDATE notices n SET chat_id = given.chat_id, state = 'pending' FROM ( \
+             SELECT DISTINCT ON (w.delivery_id, c.chat_id) w.notice_id, c.chat_id \
+             FROM notices w \
+             JOIN orders o ON o.order_id = w.order_id AND o.status IN ('new', 'paid') \
+             JOIN chats c ON c.role = w.role AND c.store_id IN (w.store_id, '*') AND c.disabled_at IS NULL \
+             WHERE w.state = 'no_chat' \
+               AND NOT EXISTS (SELECT FROM notices t WHERE t.delivery_id = w.delivery_id AND t.chat_id = c.chat_id) \
+             ORDER BY w.delivery_id, c.chat_id, w.notice_id \
+         ) AS given WHERE n.notice_id = given.notice_id";
+    let adopted = transaction.execute(give, &[]).await?;
+    // A chat that was told in its other role has been told.
+    let told_already = "DELETE FROM notices n USING chats c, notices t \
+         WHERE n.state = 'no_chat' AND c.role = n.role AND c.store_id IN (n.store_id, '*') AND c.disabled_at IS NULL \
+           AND t.delivery_id = n.delivery_id AND t.chat_id = c.chat_id";
+    transaction.execute(told_already, &[]).await?;
+    Ok(adopted)
+}
+
+/// Why a row of the outbox tells nothing.
+enum Untold {
+    /// Its facts are older than the raw bodies are kept.
+    Pruned,
+    /// This build does not understand them.
+    Unreadable(String),
+}
+
+/// A row of `outbox_peek.sql`.
+fn waiting_notice(row: &Row) -> Result<WaitingNotice, Untold> {
+    let unreadable = |error: &dyn std::error::Error| Untold::Unreadable(error.to_string());
+    let facts: Option<Json<Notice>> = row.try_get("notice").map_err(|error| unreadable(&error))?;
+    let Json(notice) = facts.ok_or(Untold::Pruned)?;
     let number: Option<&str> = row.get("number");
     Ok(WaitingNotice {
         notice_id: row.get("notice_id"),
         chat_id: row.get("chat_id"),
-        order_id: OrderId::parse(id("order_id")?).map_err(|error| error.to_string())?,
+        order_id: OrderId::parse(row.get("order_id")).map_err(|error| unreadable(&error))?,
         number: number.map(|number| OrderNumber(number.into())),
-        store_id: StoreId::parse(id("store_id")?).map_err(|error| error.to_string())?,
+        store_id: StoreId::parse(row.get("store_id")).map_err(|error| unreadable(&error))?,
         notice,
         created_at: row.get("created_at"),
         attempts: row.get("attempts"),
@@ -222,10 +271,6 @@ pub struct OutboxState {
     pub pending: i64,
     /// The age of the oldest of them, in seconds.
     pub oldest_seconds: i64,
-    /// Notices of open orders that wait for a chat.
-    pub without_chat: i64,
-    /// Chats that Telegram refuses.
-    pub disabled_chats: i64,
 }
 
 /// Counts the outbox. Only waiting rows are touched.
@@ -233,24 +278,23 @@ pub struct OutboxState {
 /// # Errors
 /// [`StoreError`] when the database cannot be asked.
 pub async fn outbox_state(database: &Database) -> Result<OutboxState, StoreError> {
-    let client = database.connection().await?;
-    let statement = "SELECT count(*) FILTER (WHERE state = 'pending') AS pending, \
-               COALESCE(extract(epoch FROM now() - min(created_at) FILTER (WHERE state = 'pending')), 0)::bigint AS oldest_seconds, \
-               count(*) FILTER (WHERE state = 'no_chat') AS without_chat, \
-               (SELECT count(DISTINCT chat_id) FROM chats WHERE disabled_at IS NOT NULL) AS disabled_chats \
-         FROM notices WHERE state IN ('pending', 'no_chat')";
-    let statement = client
-        .prepare_cached(statement)
+    let statement = "SELECT count(*) AS pending, \
+                            COALESCE(extract(epoch FROM now() - min(created_at)), 0)::bigint AS oldest_seconds \
+                     FROM notices WHERE state = 'pending'";
+    database
+        .limited(async |client| {
+            let statement = client
+                .prepare_cached(statement)
+                .await
+                .map_err(|error| store_error(&error))?;
+            let row = client
+                .query_one(&statement, &[])
+                .await
+                .map_err(|error| store_error(&error))?;
+            Ok(OutboxState {
+                pending: row.get("pending"),
+                oldest_seconds: row.get("oldest_seconds"),
+            })
+        })
         .await
-        .map_err(|error| store_error(&error))?;
-    let row = client
-        .query_one(&statement, &[])
-        .await
-        .map_err(|error| store_error(&error))?;
-    Ok(OutboxState {
-        pending: row.get("pending"),
-        oldest_seconds: row.get("oldest_seconds"),
-        without_chat: row.get("without_chat"),
-        disabled_chats: row.get("disabled_chats"),
-    })
 }

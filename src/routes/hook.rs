@@ -1,6 +1,6 @@
 //! `POST /sbermarket/orders/hook/`: authenticate, read, parse once, deliver, answer after the commit.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
@@ -23,9 +23,6 @@ use crate::metrics::{FIELDS_TOLERATED_TOTAL, HOOK_SECONDS, HOOKS_TOTAL, NO_EVENT
 
 /// The largest body (protocol section 3).
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
-
-/// A body that has not arrived by then is not waited for: SM has given up on its answer.
-const BODY_TIME: Duration = Duration::from_secs(5);
 
 /// Where SM sends its hooks; with and without the last slash.
 pub const PATHS: [&str; 2] = ["/sbermarket/orders/hook/", "/sbermarket/orders/hook"];
@@ -60,7 +57,6 @@ struct Answering {
         (status = 200, description = "The event is durable", body = crate::openapi::Answer),
         (status = 400, description = "The body can never be read; the first wrong field is named", body = crate::openapi::ErrorBody),
         (status = 403, description = "The token is wrong or missing", body = crate::openapi::ErrorBody),
-        (status = 408, description = "The body did not arrive in time", body = crate::openapi::ErrorBody),
         (status = 413, description = "The body is over 256 KiB", body = crate::openapi::ErrorBody),
         (status = 429, description = "Over capacity, or the order's own queue is full", body = crate::openapi::ErrorBody),
         (status = 503, description = "Draining, the database is away, or the deadline has passed", body = crate::openapi::ErrorBody),
@@ -73,7 +69,7 @@ pub(crate) async fn receive(request: HttpRequest, payload: web::Payload, node: w
     let span = tracing::info_span!("hook", request_id = request_id.as_deref());
     async {
         let _in_flight = node.hook_enters();
-        let answering = answer(&request, payload, &node, received_at, request_id).await;
+        let answering = answer(&request, payload, &node, (received_at, started), request_id).await;
         let duration = started.elapsed();
         counter!(HOOKS_TOTAL, "event" => answering.event, "outcome" => answering.outcome).increment(1);
         histogram!(HOOK_SECONDS).record(duration);
@@ -95,7 +91,7 @@ async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     node: &Node,
-    received_at: DateTime<Utc>,
+    (received_at, started): (DateTime<Utc>, Instant),
     request_id: Option<String>,
 ) -> Answering {
     let at_the_door = |body: &ErrorBody, outcome: &'static str| Answering {
@@ -111,13 +107,14 @@ async fn answer(
     if !node.tokens.accept(request.headers()) {
         return at_the_door(&ErrorBody::authentication(), "forbidden");
     }
-    let body = match tokio::time::timeout(BODY_TIME, read_body(request.headers(), payload)).await {
+    // Counted from the arrival: a body that comes slowly leaves less time for the rest.
+    let deadline = started + node.answer_deadline;
+    let body = match tokio::time::timeout_at(deadline.into(), read_body(request.headers(), payload)).await {
         Ok(Ok(body)) => body,
         Ok(Err(BodyError::TooLarge)) => return at_the_door(&ErrorBody::too_large(), "too_large"),
         // The caller has gone away or is too slow; whatever is said, nobody may be listening.
-        Ok(Err(BodyError::Broken)) | Err(_) => return at_the_door(&ErrorBody::request_timeout(), "too_slow"),
+        Ok(Err(BodyError::Broken)) | Err(_) => return at_the_door(&ErrorBody::unavailable(), "too_slow"),
     };
-    let deadline = Instant::now() + node.answer_deadline;
     let incoming = Incoming {
         body: body.into(),
         received_at,

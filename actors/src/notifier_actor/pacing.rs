@@ -172,6 +172,13 @@ impl Pacing {
         }
     }
 
+    /// The call to this chat was not made after all, and not before this pause is it tried again.
+    pub fn postpone(&mut self, chat_id: i64, now: Instant, pause: Duration) {
+        let chat = self.chats.entry(chat_id).or_default();
+        chat.under_way = None;
+        chat.not_before = chat.not_before.max(Some(now + pause));
+    }
+
     /// Nothing can be sent to anybody (the token is refused): all wait, ever longer.
     pub fn pause_all(&mut self, now: Instant, chance: u32) {
         self.all_failures = self.all_failures.saturating_add(1);

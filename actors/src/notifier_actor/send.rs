@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use orderhook_domain::notice::NoticeKind;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::pacing::Ending;
-use super::{Leadership, NotifierActor};
+use super::{Leadership, NotifierActor, TICK};
 use crate::metrics;
 use crate::ports::{Messenger, Outbox, OutboxError, Rendered, SendError, Settled, SettledAs, WaitingNotice};
 
@@ -26,6 +26,8 @@ struct Turn {
     part_pause: Duration,
     /// Sending it may repeat what an earlier leader had sent.
     maybe_sent: bool,
+    /// Told whether Telegram has taken it.
+    done: Option<oneshot::Sender<bool>>,
 }
 
 /// How a turn ended.
@@ -60,6 +62,7 @@ impl NotifierActor {
                 .iter()
                 .any(|notice| notice.maybe_sent && last.notice_ids.contains(&notice.notice_id)),
             parts,
+            done: None,
         };
         self.start(turn, context);
     }
@@ -83,6 +86,7 @@ impl NotifierActor {
                 part_pause: self.settings.chat_pause,
                 maybe_sent: false,
                 parts: vec![reply.message],
+                done: Some(reply.done),
             };
             drop(reply.working);
             self.start(turn, context);
@@ -100,8 +104,8 @@ impl NotifierActor {
             self.leadership.clone(),
             turn,
         );
-        context.spawn(sending.into_actor(self).then(move |(turn, end), actor, _context| {
-            let settled = actor.ended(&turn, end);
+        context.spawn(sending.into_actor(self).then(move |(mut turn, end), actor, _context| {
+            let settled = actor.ended(&mut turn, end);
             // The chat's next turn comes after this is recorded, so that nothing is sent twice for want of
             // a record.
             settle(outbox, settled)
@@ -113,12 +117,17 @@ impl NotifierActor {
     }
 
     /// Takes the end of a turn into the pacing and the figures, and says what is to be recorded.
-    fn ended(&mut self, turn: &Turn, end: TurnEnd) -> Option<Settled> {
+    fn ended(&mut self, turn: &mut Turn, end: TurnEnd) -> Option<Settled> {
         let now = Instant::now();
         let TurnEnd::Ended { messages, result } = end else {
-            self.pacing.cancel(turn.chat_id);
+            // Somebody else has them, or the database is away: looked at again with the next tick.
+            self.pacing.postpone(turn.chat_id, now, TICK);
             return None;
         };
+        if let Some(done) = turn.done.take() {
+            // Whoever asked may have gone away.
+            let _ = done.send(result.is_ok() || matches!(result, Err(SendError::ProbablySent(_))));
+        }
         let chance = chance(now);
         let token_refused = matches!(result, Err(SendError::InvalidToken));
         let error = result.as_ref().err().map(ToString::to_string);
@@ -222,7 +231,12 @@ async fn take_turn(
 
 /// Records a result, however long the database is away.
 async fn settle(outbox: Arc<dyn Outbox>, settled: Option<Settled>) {
-    let Some(settled) = settled.filter(|settled| !settled.notice_ids.is_empty()) else {
+    // An answer has no rows; but a chat that is gone or has moved is news all the same.
+    let is_news = |settled: &Settled| {
+        let of_chat = matches!(settled.result, SettledAs::ChatGone { .. } | SettledAs::ChatMoved { .. });
+        of_chat || !settled.notice_ids.is_empty()
+    };
+    let Some(settled) = settled.filter(is_news) else {
         return;
     };
     while let Err(error) = outbox.settle(settled.clone()).await {

@@ -34,7 +34,8 @@ pub(super) async fn judge(context: &OrderContext, id: OrderId, known: Option<Arc
         let answered = if questions.is_empty() {
             HashSet::new()
         } else {
-            match context.answers.answered(questions).await {
+            let asking = tokio::time::timeout_at(hook.deadline.into(), context.answers.answered(questions));
+            match asking.await.unwrap_or(Err(DeliverError::Deadline)) {
                 Ok(answered) => answered,
                 Err(error) => return (Some(order), Err(error)),
             }

@@ -114,12 +114,6 @@ impl ErrorBody {
         }
     }
 
-    /// 408: the body did not arrive in time, or not at all.
-    #[must_use]
-    pub fn request_timeout() -> Self {
-        Self::one(408, "timeout", "body", "the body did not arrive in time")
-    }
-
     /// 413: the body is over the limit.
     #[must_use]
     pub fn too_large() -> Self {
