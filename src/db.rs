@@ -125,7 +125,7 @@ impl Database {
         self.pool.get().await.map_err(|error| pool_error(&error))
     }
 
-    /// Does something on a pooled connection, for at most [`STATEMENT_LIMIT`]. Call it from a task of
+    /// Does something on a pooled connection, for at most six seconds. Call it from a task of
     /// [`Database::run`] only.
     ///
     /// # Errors
