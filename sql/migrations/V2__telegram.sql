@@ -41,7 +41,7 @@ COMMENT ON COLUMN notices.claimed_by IS 'The epoch of the leader that is sending
 CREATE UNIQUE INDEX notices_once ON notices (delivery_id, chat_id) WHERE chat_id IS NOT NULL;
 CREATE INDEX notices_pending ON notices (chat_id, notice_id) WHERE state = 'pending';
 -- A new leader paces from what was sent within the last minute.
-CREATE INDEX notices_sent ON notices (sent_at) WHERE state = 'sent';
+CREATE INDEX notices_sent ON notices (sent_at) WHERE sent_at IS NOT NULL;
 CREATE INDEX notices_waiting_for_chat ON notices (store_id, role) WHERE state = 'no_chat';
 CREATE INDEX notices_order ON notices (order_id);
 
