@@ -36,6 +36,9 @@ const SLOW_CALL: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(300);
 
+/// No wait that Telegram asks for is longer in practice; an absurd one must not stop the sender.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How a call ended, as far as pacing is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -156,7 +159,8 @@ impl Pacing {
                 self.all_failures = 0;
                 self.settings.chat_pause
             }
-            Ending::RetryAfter(pause) => pause.max(self.settings.chat_pause),
+            // Whatever is asked for, a clock must be able to hold it.
+            Ending::RetryAfter(pause) => pause.min(LONGEST_WAIT).max(self.settings.chat_pause),
             Ending::Failed => {
                 chat.failures = chat.failures.saturating_add(1);
                 growing_pause(chat.failures, chance)
