@@ -166,6 +166,42 @@ async fn what_waits_for_a_removed_chat_waits_for_the_next_one() {
 }
 
 #[actix_rt::test]
+async fn a_removed_chat_takes_no_notice_with_it_that_the_others_were_not_told() {
+    let database = TestDatabase::create().await;
+    let client = database.client().await;
+    // Chat 2 joined after H1 was committed, and has had H2.
+    client
+        .batch_execute(
+            "INSERT INTO chats (store_id, role, chat_id) VALUES ('8001', 'pickers', 1), ('8001', 'pickers', 2); \
+             INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state) VALUES \
+             ('00000000-0000-0000-0000-000000000001', 'H1', '8001', 'pickers', 1, 'new', 'pending'), \
+             ('00000000-0000-0000-0000-000000000002', 'H2', '8001', 'pickers', 1, 'new', 'pending'), \
+             ('00000000-0000-0000-0000-000000000002', 'H2', '8001', 'pickers', 2, 'new', 'sent')",
+        )
+        .await
+        .unwrap();
+    says(
+        &database,
+        &[
+            "chat",
+            "remove",
+            "--store",
+            "8001",
+            "--role",
+            "pickers",
+            "--chat-id",
+            "1",
+        ],
+    );
+    let rows = client
+        .query("SELECT order_id, state, chat_id FROM notices ORDER BY order_id", &[])
+        .await
+        .unwrap();
+    let rows: Vec<(&str, &str, Option<i64>)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    assert_eq!(rows, [("H1", "no_chat", None), ("H2", "sent", Some(2))]);
+}
+
+#[actix_rt::test]
 async fn received_goods_enter_once_and_leave_with_a_shipped_order() {
     let database = TestDatabase::create().await;
     let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -131,8 +131,8 @@ pub async fn remove(database: &Database, store_id: &str, role: Role, chat_id: i6
 
 /// Rows that still wait for the chat although none of its subscriptions covers them any more. A row that is
 /// being sent at this moment is not touched.
-const NOT_COVERED: &str = "w.state = 'pending' AND w.chat_id = $1 AND w.claimed_at IS NULL AND NOT EXISTS ( \
-     SELECT FROM chats c WHERE c.chat_id = $1 AND c.role <> 'ops' AND c.store_id IN (w.store_id, '*'))";
+const NOT_COVERED: &str = "n.state = 'pending' AND n.chat_id = $1 AND n.claimed_at IS NULL AND NOT EXISTS ( \
+     SELECT FROM chats c WHERE c.chat_id = $1 AND c.role <> 'ops' AND c.store_id IN (n.store_id, '*'))";
 
 async fn remove_in(
     transaction: &Transaction<'_>,
@@ -140,6 +140,7 @@ async fn remove_in(
     role: Role,
     chat_id: i64,
 ) -> Result<bool, tokio_postgres::Error> {
+    transaction.batch_execute(ONE_AT_A_TIME).await?;
     let delete = "DELETE FROM chats WHERE store_id = $1 AND role = $2 AND chat_id = $3";
     let removed = transaction
         .execute(delete, &[&store_id, &role.as_str(), &chat_id])
@@ -149,14 +150,21 @@ async fn remove_in(
     Ok(removed)
 }
 
+/// Another chat of the row's store and role has this very event, or will have it: that one is subscribed is
+/// not enough, it may have come later.
+pub(super) const OTHERS_ARE_TOLD: &str = "EXISTS ( \
+     SELECT FROM chats c JOIN notices t ON t.chat_id = c.chat_id \
+     WHERE c.role = n.role AND c.store_id IN (n.store_id, '*') AND c.disabled_at IS NULL \
+       AND t.delivery_id = n.delivery_id AND t.state IN ('pending', 'sent'))";
+
+/// Two chats that leave at the same moment must not each count on the other one.
+pub(super) const ONE_AT_A_TIME: &str = "LOCK TABLE chats IN SHARE ROW EXCLUSIVE MODE";
+
 /// What waits for a chat that no subscription covers any more.
 async fn give_back(transaction: &Transaction<'_>, chat_id: i64) -> Result<(), tokio_postgres::Error> {
-    let others_are_told = format!(
-        "DELETE FROM notices w WHERE {NOT_COVERED} AND EXISTS ( \
-             SELECT FROM chats c WHERE c.role = w.role AND c.store_id IN (w.store_id, '*') AND c.disabled_at IS NULL)"
-    );
+    let others_are_told = format!("DELETE FROM notices n WHERE {NOT_COVERED} AND {OTHERS_ARE_TOLD}");
     transaction.execute(&others_are_told, &[&chat_id]).await?;
-    let waits_again = format!("UPDATE notices w SET chat_id = NULL, state = 'no_chat' WHERE {NOT_COVERED}");
+    let waits_again = format!("UPDATE notices n SET chat_id = NULL, state = 'no_chat' WHERE {NOT_COVERED}");
     transaction.execute(&waits_again, &[&chat_id]).await?;
     Ok(())
 }
@@ -168,6 +176,10 @@ async fn give_back(transaction: &Transaction<'_>, chat_id: i64) -> Result<(), to
 pub async fn remove_all(database: &Database, chat_id: i64) -> Result<u64, StoreError> {
     let mut client = database.connection().await?;
     let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
+    transaction
+        .batch_execute(ONE_AT_A_TIME)
+        .await
+        .map_err(|error| store_error(&error))?;
     let removed = transaction
         .execute("DELETE FROM chats WHERE chat_id = $1", &[&chat_id])
         .await
