@@ -11,6 +11,7 @@ use orderhook_domain::notice::Notice;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
+use crate::db::chats::{ONE_AT_A_TIME, OTHERS_ARE_TOLD};
 use crate::db::{Database, store_error};
 
 const PEEK: &str = include_str!("../../sql/queries/outbox_peek.sql");
@@ -159,10 +160,8 @@ async fn adopt(transaction: &Transaction<'_>) -> Result<u64, tokio_postgres::Err
     // next one, like everything else of a chat that leaves.
     let covered = "SELECT FROM chats c WHERE c.chat_id = n.chat_id AND c.role <> 'ops' \
                    AND c.store_id IN (n.store_id, '*') AND c.disabled_at IS NULL";
-    let others =
-        "SELECT FROM chats c WHERE c.role = n.role AND c.store_id IN (n.store_id, '*') AND c.disabled_at IS NULL";
     let orphan = format!("n.state = 'pending' AND n.claimed_at IS NULL AND NOT EXISTS ({covered})");
-    let told_by_others = format!("DELETE FROM notices n WHERE {orphan} AND EXISTS ({others})");
+    let told_by_others = format!("DELETE FROM notices n WHERE {orphan} AND {OTHERS_ARE_TOLD}");
     transaction.execute(&told_by_others, &[]).await?;
     let waits_again = format!("UPDATE notices n SET state = 'no_chat', chat_id = NULL WHERE {orphan}");
     transaction.execute(&waits_again, &[]).await?;
@@ -235,14 +234,16 @@ async fn settle(transaction: &Transaction<'_>, settled: &Settled) -> Result<(), 
             transaction.execute(retry, &[epoch, ids, error, &millis]).await?;
         }
         SettledAs::ChatGone { error } => {
+            transaction.batch_execute(ONE_AT_A_TIME).await?;
             let disable =
                 "UPDATE chats SET disabled_at = now(), disabled_reason = $2 WHERE chat_id = $1 AND disabled_at IS NULL";
             transaction.execute(disable, &[chat_id, error]).await?;
-            let wait_again = "UPDATE notices n SET state = 'no_chat', chat_id = NULL, claimed_by = NULL, claimed_at = NULL, last_error = $2 \
+            let wait_again = format!(
+                "UPDATE notices n SET state = 'no_chat', chat_id = NULL, claimed_by = NULL, claimed_at = NULL, last_error = $2 \
                  FROM orders o WHERE n.chat_id = $1 AND n.state = 'pending' AND o.order_id = n.order_id \
-                   AND o.status IN ('new', 'paid') AND NOT EXISTS ( \
-                     SELECT FROM chats c WHERE c.role = n.role AND c.store_id IN (n.store_id, '*') AND c.disabled_at IS NULL)";
-            transaction.execute(wait_again, &[chat_id, error]).await?;
+                   AND o.status IN ('new', 'paid') AND NOT {OTHERS_ARE_TOLD}"
+            );
+            transaction.execute(&wait_again, &[chat_id, error]).await?;
             let fail = "UPDATE notices SET state = 'failed', last_error = $2 WHERE chat_id = $1 AND state = 'pending'";
             transaction.execute(fail, &[chat_id, error]).await?;
         }
