@@ -7,7 +7,7 @@ use orderhook_actors::notifier_actor::{Leadership, NotifierHandle};
 use orderhook_actors::ports::StoreError;
 use tokio::sync::watch;
 
-use crate::db::{Database, store_error};
+use crate::db::Database;
 use crate::telegram::ops::{AlarmKind, alarm_message};
 
 const ALARMS: &str = include_str!("../sql/queries/ops_alarms.sql");
@@ -102,12 +102,7 @@ async fn tell(
     let told = "UPDATE ops_alarms a SET told_at = now() FROM unnest($1::text[], $2::text[]) AS t(kind, subject) \
                 WHERE a.kind = t.kind AND a.subject = t.subject";
     database
-        .limited(async |client| {
-            client
-                .execute(told, &[&kinds, &subjects])
-                .await
-                .map_err(|error| store_error(&error))
-        })
+        .limited(async |client| client.execute(told, &[&kinds, &subjects]).await)
         .await?;
     Ok(())
 }
@@ -116,22 +111,12 @@ async fn tell(
 async fn found(
     settings: AlarmSettings,
     client: &deadpool_postgres::Object,
-) -> Result<(Vec<i64>, Vec<(String, String)>), StoreError> {
-    let failed = |error: tokio_postgres::Error| store_error(&error);
+) -> Result<(Vec<i64>, Vec<(String, String)>), tokio_postgres::Error> {
     let chats = "SELECT DISTINCT chat_id FROM chats WHERE role = 'ops' AND disabled_at IS NULL";
-    let chats: Vec<i64> = client
-        .query(chats, &[])
-        .await
-        .map_err(failed)?
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
+    let chats: Vec<i64> = client.query(chats, &[]).await?.iter().map(|row| row.get(0)).collect();
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let limits = (seconds(settings.repeat_horizon), seconds(settings.outbox_limit));
-    let statement = client.prepare_cached(ALARMS).await.map_err(failed)?;
-    let rows = client
-        .query(&statement, &[&limits.0, &limits.1])
-        .await
-        .map_err(failed)?;
+    let statement = client.prepare_cached(ALARMS).await?;
+    let rows = client.query(&statement, &[&limits.0, &limits.1]).await?;
     Ok((chats, rows.iter().map(|row| (row.get(0), row.get(1))).collect()))
 }

@@ -293,6 +293,7 @@ impl App {
         for server in &self.servers {
             server.stop(true).await;
         }
+        self.node.actors.stop();
         self.notifier_arbiter.stop();
         tracing::info!(drained, silent, "stopped");
         drained && silent

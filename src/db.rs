@@ -129,18 +129,18 @@ impl Database {
     /// [`Database::run`] only.
     ///
     /// # Errors
-    /// What the work says; [`StoreError::Transient`] when the server stands still. It goes on with what it
+    /// What the failed statement asks for; [`StoreError::Transient`] when the server stands still. It goes on with what it
     /// was sent; only the connection is given up, so that nobody waits behind it.
     pub async fn limited<T>(
         &self,
-        work: impl AsyncFnOnce(&mut Object) -> Result<T, StoreError>,
+        work: impl AsyncFnOnce(&mut Object) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, StoreError> {
         let mut client = self.connection().await?;
-        let worked = tokio::time::timeout(STATEMENT_LIMIT, work(&mut client)).await;
-        worked.unwrap_or_else(|_elapsed| {
+        let Ok(worked) = tokio::time::timeout(STATEMENT_LIMIT, work(&mut client)).await else {
             drop(Object::take(client));
-            Err(StoreError::Transient("the database does not answer".to_owned()))
-        })
+            return Err(StoreError::Transient("the database does not answer".to_owned()));
+        };
+        worked.map_err(|error| store_error(&error))
     }
 
     /// A connection of its own, for what a pool must not hold: session locks and migrations.

@@ -242,7 +242,11 @@ impl NotifierActor {
     fn look(&mut self, context: &mut Context<Self>) {
         let epoch = self.epoch();
         self.show(|shown| shown.epoch = epoch);
-        let Some(epoch) = epoch else { return };
+        let Some(epoch) = epoch else {
+            // Whoever asked here will ask the next leader; hours later nobody wants the answer.
+            self.replies.clear();
+            return;
+        };
         if self.looking {
             self.look_again = true;
             return;

@@ -152,12 +152,10 @@ impl Actors {
         true
     }
 
-    /// Ends the arbiters; what still runs on them is dropped.
-    pub fn stop(self) {
-        for arbiter in self.arbiters {
+    /// Ends the actors' threads; what still runs on them is dropped.
+    pub fn stop(&self) {
+        for arbiter in &self.arbiters {
             arbiter.stop();
-            // A thread that panicked has said so already.
-            let _ = arbiter.join();
         }
     }
 }

@@ -63,19 +63,12 @@ pub async fn current_version(database: &Database) -> Result<Option<i32>, StoreEr
     database
         .limited(async |client| {
             let statement = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
-            let exists: bool = client
-                .query_one(statement, &[])
-                .await
-                .map_err(|error| store_error(&error))?
-                .get(0);
+            let exists: bool = client.query_one(statement, &[]).await?.get(0);
             if !exists {
                 return Ok(None);
             }
             let newest = "SELECT max(version) FROM refinery_schema_history";
-            let row = client
-                .query_one(newest, &[])
-                .await
-                .map_err(|error| store_error(&error))?;
+            let row = client.query_one(newest, &[]).await?;
             Ok(row.get(0))
         })
         .await

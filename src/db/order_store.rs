@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Object;
 use futures_util::future::BoxFuture;
 use orderhook_actors::ports::{Answered, Commit, Committed, OrderStore, StoreError};
 use orderhook_domain::ids::{DeliveryId, OrderId, OrderNumber};
@@ -14,7 +13,7 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::db::batch::{CommitColumns, StockColumns};
-use crate::db::{Database, store_error, with_causes};
+use crate::db::{Database, with_causes};
 
 const COMMIT_BATCH: &str = include_str!("../../sql/queries/commit_batch.sql");
 const LOAD_ORDER: &str = include_str!("../../sql/queries/load_order.sql");
@@ -40,14 +39,8 @@ impl OrderStore for PostgresOrderStore {
         self.database.run(async move |database| {
             let row = database
                 .limited(async |client| {
-                    let statement = client
-                        .prepare_cached(LOAD_ORDER)
-                        .await
-                        .map_err(|error| store_error(&error))?;
-                    client
-                        .query_opt(&statement, &[&order_id.as_str()])
-                        .await
-                        .map_err(|error| store_error(&error))
+                    let statement = client.prepare_cached(LOAD_ORDER).await?;
+                    client.query_opt(&statement, &[&order_id.as_str()]).await
                 })
                 .await?;
             // A row that this build cannot read will not be readable in a moment either.
@@ -59,11 +52,8 @@ impl OrderStore for PostgresOrderStore {
     fn commit(&self, batch: Vec<Arc<Commit>>) -> BoxFuture<'static, Result<Vec<Committed>, StoreError>> {
         let node = Arc::clone(&self.node);
         // Should the server stand still, sending the batch again settles the outcome.
-        self.database.run(async move |database| {
-            database
-                .limited(async |client| commit(client, &node, &batch).await)
-                .await
-        })
+        self.database
+            .run(async move |database| commit(&database, &node, &batch).await)
     }
 
     fn answered(&self, deliveries: Vec<DeliveryId>) -> BoxFuture<'static, Result<HashSet<DeliveryId>, StoreError>> {
@@ -73,14 +63,8 @@ impl OrderStore for PostgresOrderStore {
                 "SELECT delivery_id FROM order_events WHERE delivery_id = ANY($1) AND answered_at IS NOT NULL";
             let rows = database
                 .limited(async |client| {
-                    let statement = client
-                        .prepare_cached(statement)
-                        .await
-                        .map_err(|error| store_error(&error))?;
-                    client
-                        .query(&statement, &[&ids])
-                        .await
-                        .map_err(|error| store_error(&error))
+                    let statement = client.prepare_cached(statement).await?;
+                    client.query(&statement, &[&ids]).await
                 })
                 .await?;
             Ok(rows.iter().map(|row| DeliveryId(row.get(0))).collect())
@@ -98,14 +82,8 @@ impl OrderStore for PostgresOrderStore {
                              WHERE e.delivery_id = a.delivery_id AND e.answered_at IS NULL";
             database
                 .limited(async |client| {
-                    let statement = client
-                        .prepare_cached(statement)
-                        .await
-                        .map_err(|error| store_error(&error))?;
-                    client
-                        .execute(&statement, &[&ids, &times])
-                        .await
-                        .map_err(|error| store_error(&error))
+                    let statement = client.prepare_cached(statement).await?;
+                    client.execute(&statement, &[&ids, &times]).await
                 })
                 .await?;
             Ok(())
@@ -138,7 +116,7 @@ fn order_of(id: OrderId, row: &Row) -> Result<Order, tokio_postgres::Error> {
     })
 }
 
-async fn commit(client: &Object, node: &str, batch: &[Arc<Commit>]) -> Result<Vec<Committed>, StoreError> {
+async fn commit(database: &Database, node: &str, batch: &[Arc<Commit>]) -> Result<Vec<Committed>, StoreError> {
     let mut order: Vec<usize> = (0..batch.len()).collect();
     order.sort_unstable_by_key(|index| batch[*index].arrival.order_id.as_ref().map(OrderId::as_str));
     let mut columns = CommitColumns::with_capacity(batch.len());
@@ -148,14 +126,12 @@ async fn commit(client: &Object, node: &str, batch: &[Arc<Commit>]) -> Result<Ve
         columns.push(position, &batch[index])?;
         stock.push(position, &batch[index]);
     }
-    let statement = client
-        .prepare_cached(COMMIT_BATCH)
-        .await
-        .map_err(|error| store_error(&error))?;
-    let rows = client
-        .query(&statement, &columns.parameters(&node, &stock))
-        .await
-        .map_err(|error| store_error(&error))?;
+    let rows = database
+        .limited(async |client| {
+            let statement = client.prepare_cached(COMMIT_BATCH).await?;
+            client.query(&statement, &columns.parameters(&node, &stock)).await
+        })
+        .await?;
 
     // The statement answers every position; one that it did not would be stale as far as we know.
     let mut committed = vec![Committed::Stale; batch.len()];

@@ -144,9 +144,9 @@ impl Outbox for PostgresOutbox {
         self.run(async |database| {
             database
                 .limited(async |client| {
-                    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
-                    let adopted = adopt(&transaction).await.map_err(|error| store_error(&error))?;
-                    transaction.commit().await.map_err(|error| store_error(&error))?;
+                    let transaction = client.transaction().await?;
+                    let adopted = adopt(&transaction).await?;
+                    transaction.commit().await?;
                     Ok(adopted)
                 })
                 .await
@@ -284,14 +284,8 @@ pub async fn outbox_state(database: &Database) -> Result<OutboxState, StoreError
                      FROM notices WHERE state = 'pending'";
     database
         .limited(async |client| {
-            let statement = client
-                .prepare_cached(statement)
-                .await
-                .map_err(|error| store_error(&error))?;
-            let row = client
-                .query_one(&statement, &[])
-                .await
-                .map_err(|error| store_error(&error))?;
+            let statement = client.prepare_cached(statement).await?;
+            let row = client.query_one(&statement, &[]).await?;
             Ok(OutboxState {
                 pending: row.get("pending"),
                 oldest_seconds: row.get("oldest_seconds"),

@@ -111,7 +111,8 @@ pub(crate) async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
 )]
 pub(crate) async fn order(node: web::Data<Node>, request: HttpRequest) -> HttpResponse {
     // Taken from the path by hand: a path that is no text is an unknown order, not a fault of its own kind.
-    let encoded = request.uri().path().trim_start_matches("/api/orders/");
+    let path = request.uri().path();
+    let encoded = path.strip_prefix("/api/orders/").unwrap_or(path);
     let decoded = percent_encoding::percent_decode_str(encoded).decode_utf8();
     let Some(order_id) = decoded.ok().and_then(|id| OrderId::parse(&id).ok()) else {
         return error_response(&ErrorBody::not_found());

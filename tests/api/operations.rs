@@ -97,6 +97,19 @@ async fn an_unknown_order_is_404() {
 }
 
 #[actix_rt::test]
+async fn an_order_id_that_looks_like_an_address_is_found() {
+    let database = TestDatabase::create().await;
+    let app = TestApp::start(database.url(), &[]).await;
+    for id in ["/api/orders/H1", "a/b", "%2F"] {
+        app.accepted(with_lines("order.created", id, &[("A", "1")])).await;
+        assert_eq!(app.order(id).await["order_id"], id);
+    }
+    // The same without escapes, as a person may type it.
+    let typed: Value = app.ops("/api/orders//api/orders/H1").await.json().await.unwrap();
+    assert_eq!(typed["order_id"], "/api/orders/H1");
+}
+
+#[actix_rt::test]
 async fn sigterm_answers_what_is_inside_and_ends_with_0() {
     let database = TestDatabase::create().await;
     let mut node = TestProcess::start(database.url(), &[]).await;

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, FixedOffset};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Content, KeptObject, LineContent, Window};
@@ -144,7 +145,9 @@ pub fn changed(document: &Document, content: &Content) -> (Document, Difference)
         change_lines(&mut next.lines, &content.lines)
     };
 
-    let times = |window: &Window| (window.from, window.to);
+    // Staff read minutes; a window that moved by seconds is no news to them.
+    let minute = |time: DateTime<FixedOffset>| time.timestamp().div_euclid(60);
+    let times = |window: &Window| (window.from.map(minute), window.to.map(minute));
     let difference = Difference {
         lines,
         window: (times(&next.window) != times(&document.window)).then_some(WindowDifference {

@@ -178,3 +178,15 @@ fn store_and_reason_are_not_for_a_change_to_tell() {
     };
     assert_eq!(changed(&document, &content).0, document);
 }
+
+#[test]
+fn a_window_that_moves_by_seconds_is_stored_and_no_news_to_staff() {
+    let document = ordered(&["milk 2"]);
+    let moved = Content {
+        window: window(Some(30), Some(3630)),
+        ..Content::default()
+    };
+    let (next, difference) = changed(&document, &moved);
+    assert_eq!(next.window, moved.window);
+    assert!(difference.is_empty(), "{}", show::difference(&difference));
+}

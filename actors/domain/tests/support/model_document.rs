@@ -87,7 +87,7 @@ impl Sheet {
         composition
     }
 
-    /// Whether staff have to be told that this became `next`: rows, window, or one of three texts.
+    /// Whether staff have to be told that this became `next`: rows, window by the minute, or one of three texts.
     pub fn staff_must_know(&self, next: &Self) -> bool {
         let told = [
             "window.from",
@@ -96,12 +96,18 @@ impl Sheet {
             "replacement policy",
             "shipping method",
         ];
-        let fact_differs = told.iter().any(|name| self.facts.get(*name) != next.facts.get(*name));
+        let fact_differs = told.iter().any(|name| self.as_told(name) != next.as_told(name));
         let row_differs = |(index, new): (usize, &Row)| match self.rows.get(index) {
             Some(old) => old.staff_must_know(new),
             None => !new.quantity.is_zero(),
         };
         fact_differs || next.rows.iter().enumerate().any(row_differs)
+    }
+
+    /// A fact as staff read it: of a time without its seconds ("2026-03-01 12:00:01 UTC" up to the minute).
+    fn as_told(&self, name: &str) -> Option<&str> {
+        let fact = self.facts.get(name)?;
+        Some(if name.starts_with("window.") { &fact[..16] } else { fact })
     }
 
     /// Where the n-th line of a SKU in `sent` stands on this sheet: it is the n-th row of that SKU.
