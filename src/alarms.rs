@@ -91,7 +91,9 @@ async fn tell(
     let Some(message) = alarm_message(&alarms, outage, settings.outbox_limit) else {
         return Ok(());
     };
-    let handed_over = chats.iter().all(|row| notifier.reply(row.get(0), message.clone()));
+    let handed_over = chats
+        .iter()
+        .all(|row| notifier.reply(row.get(0), message.clone()).is_some());
     if !handed_over {
         return Err(StoreError::Transient("too much waits for the sender".to_owned()));
     }

@@ -95,7 +95,7 @@ impl StaffBot {
                 Said::Trouble.reply(to)
             }
         };
-        if !self.notifier.reply(chat_id, reply) {
+        if self.notifier.reply(chat_id, reply).is_none() {
             tracing::warn!("too many answers to staff wait; one was dropped");
         }
     }

@@ -33,14 +33,18 @@ CREATE TABLE notices (
     attempts    integer     NOT NULL DEFAULT 0,
     not_before  timestamptz,
     last_error  text,
-    CHECK ((state = 'no_chat') = (chat_id IS NULL))
+    CHECK (CASE WHEN chat_id IS NULL THEN state IN ('no_chat', 'failed') ELSE state <> 'no_chat' END)
 ) WITH (fillfactor = 70);
 COMMENT ON COLUMN notices.delivery_id IS 'The event whose facts (order_events.notice) are told.';
-COMMENT ON COLUMN notices.claimed_by IS 'The epoch of the leader that is sending it; a claim of an older epoch is unknown and sent again.';
+COMMENT ON COLUMN notices.claimed_by IS 'The epoch of the leader that is sending it, or has, without knowing whether it arrived; it is sent again as a possible repeat.';
+COMMENT ON COLUMN notices.claimed_at IS 'Null when nothing is on its way.';
 -- One event is told to a chat once, whatever the roles and stores it subscribed to.
 CREATE UNIQUE INDEX notices_once ON notices (delivery_id, chat_id) WHERE chat_id IS NOT NULL;
 CREATE INDEX notices_pending ON notices (chat_id, notice_id) WHERE state = 'pending';
 CREATE INDEX notices_waiting_for_chat ON notices (store_id, role) WHERE state = 'no_chat';
+-- A new leader paces from what was sent in the last minute. Its condition is not the state: the planner
+-- would read it whole to find the sent notices of one order.
+CREATE INDEX notices_sent ON notices (sent_at) WHERE sent_at IS NOT NULL;
 CREATE INDEX notices_order ON notices (order_id);
 
 -- The one sender of the pool: holder of the advisory lock, its epoch and its sign of life.

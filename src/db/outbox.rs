@@ -1,19 +1,28 @@
 //! The outbox port on PostgreSQL.
 
+mod settle;
+
 use std::time::Duration;
 
-use deadpool_postgres::Transaction;
+use chrono::{DateTime, TimeDelta, Utc};
+use deadpool_postgres::Object;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use orderhook_actors::ports::{Outbox, OutboxError, Peek, RecentSend, Settled, SettledAs, StoreError, WaitingNotice};
+use orderhook_actors::metrics::NOTICES_TOTAL;
+use orderhook_actors::ports::{Outbox, OutboxError, Peek, RecentSend, Settled, StoreError, WaitingNotice};
 use orderhook_domain::ids::{OrderId, OrderNumber, StoreId};
-use orderhook_domain::notice::Notice;
+use orderhook_domain::notice::{Notice, NoticeKind};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
 use crate::db::{Database, store_error};
 
 const PEEK: &str = include_str!("../../sql/queries/outbox_peek.sql");
+const CLAIM: &str = include_str!("../../sql/queries/outbox_claim.sql");
+const RECENT: &str = include_str!("../../sql/queries/outbox_recent.sql");
+/// What this build cannot read waits so long for a node that can; others of its chat are told meanwhile.
+const UNREADABLE_WAITS: TimeDelta = TimeDelta::hours(1);
+const STATE: &str = include_str!("../../sql/queries/outbox_state.sql");
 
 /// [`Outbox`] on the tables of `sql/migrations`.
 #[derive(Debug, Clone)]
@@ -44,60 +53,27 @@ impl Outbox for PostgresOutbox {
     fn peek(&self, request: Peek) -> BoxFuture<'static, Result<Vec<WaitingNotice>, OutboxError>> {
         self.run(async move |database| {
             let client = database.connection().await?;
-            let statement = client.prepare_cached(PEEK).await.map_err(|error| store_error(&error))?;
-            let rows = client
-                .query(&statement, &[&request.except_chats, &request.chats, &request.per_chat])
-                .await
-                .map_err(|error| store_error(&error))?;
-            let mut waiting = Vec::with_capacity(rows.len());
-            let mut without_facts = Vec::new();
-            for row in &rows {
-                match waiting_notice(row) {
-                    Ok(notice) => waiting.push(notice),
-                    Err(reason) => {
-                        without_facts.push(row.get::<_, i64>("notice_id"));
-                        tracing::error!(%reason, "a notice cannot be told: its facts are gone");
-                    }
-                }
-            }
-            // Such a row would stand before its chat for ever.
-            let give_up =
-                "UPDATE notices SET state = 'failed', last_error = 'the facts are gone' WHERE notice_id = ANY($1)";
-            if !without_facts.is_empty() {
-                client
-                    .execute(give_up, &[&without_facts])
-                    .await
-                    .map_err(|error| store_error(&error))?;
-            }
-            Ok(waiting)
+            peek(&client, &request).await.map_err(|error| store_error(&error))
         })
     }
 
-    fn claim(&self, epoch: i64, notice_ids: Vec<i64>) -> BoxFuture<'static, Result<(), OutboxError>> {
+    fn claim(&self, epoch: i64, chat_id: i64, notice_ids: Vec<i64>) -> BoxFuture<'static, Result<(), OutboxError>> {
         let expected = notice_ids.len() as u64;
         let claimed = self.run(async move |database| {
-            let mut client = database.connection().await?;
-            let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
-            let claim = "UPDATE notices SET claimed_by = $1, claimed_at = now(), attempts = attempts + 1 \
-                         WHERE notice_id = ANY($2) AND state = 'pending' \
-                           AND EXISTS (SELECT FROM sender_leader WHERE epoch = $1)";
-            let claim = transaction
-                .prepare_cached(claim)
-                .await
-                .map_err(|error| store_error(&error))?;
-            let rows = transaction
-                .execute(&claim, &[&epoch, &notice_ids])
-                .await
-                .map_err(|error| store_error(&error))?;
-            if rows == expected {
-                transaction.commit().await.map_err(|error| store_error(&error))?;
-            }
-            Ok(rows == expected)
+            let client = database.connection().await?;
+            let claim = async {
+                let claim = client.prepare_cached(CLAIM).await?;
+                client.execute(&claim, &[&epoch, &chat_id, &notice_ids]).await
+            };
+            claim.await.map_err(|error| store_error(&error))
         });
         async move {
-            claimed
-                .await
-                .and_then(|all| if all { Ok(()) } else { Err(OutboxError::NotLeader) })
+            let claimed = claimed.await?;
+            if claimed == expected {
+                Ok(())
+            } else {
+                Err(OutboxError::NotMine)
+            }
         }
         .boxed()
     }
@@ -105,25 +81,16 @@ impl Outbox for PostgresOutbox {
     fn settle(&self, settled: Settled) -> BoxFuture<'static, Result<(), OutboxError>> {
         self.run(async move |database| {
             let mut client = database.connection().await?;
-            let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
-            settle(&transaction, &settled)
+            settle::settle(&mut client, &settled)
                 .await
-                .map_err(|error| store_error(&error))?;
-            transaction.commit().await.map_err(|error| store_error(&error))
+                .map_err(|error| store_error(&error))
         })
     }
 
     fn recent(&self) -> BoxFuture<'static, Result<Vec<RecentSend>, OutboxError>> {
         self.run(async |database| {
             let client = database.connection().await?;
-            // One message may have told several notices.
-            let statement = "SELECT DISTINCT chat_id, message_id, \
-                                    (extract(epoch FROM now() - sent_at) * 1000)::bigint AS ago_millis \
-                             FROM notices WHERE state = 'sent' AND sent_at > now() - interval '1 minute'";
-            let rows = client
-                .query(statement, &[])
-                .await
-                .map_err(|error| store_error(&error))?;
+            let rows = client.query(RECENT, &[]).await.map_err(|error| store_error(&error))?;
             let recent = |row: &Row| RecentSend {
                 chat_id: row.get("chat_id"),
                 ago: Duration::from_millis(u64::try_from(row.get::<_, i64>("ago_millis")).unwrap_or_default()),
@@ -132,30 +99,76 @@ impl Outbox for PostgresOutbox {
         })
     }
 
-    fn adopt(&self) -> BoxFuture<'static, Result<u64, OutboxError>> {
+    fn keep_house(&self) -> BoxFuture<'static, Result<u64, OutboxError>> {
         self.run(async |database| {
-            let client = database.connection().await?;
-            let statement = "UPDATE notices n SET chat_id = c.chat_id, state = 'pending' FROM chats c, orders o \
-                 WHERE n.state = 'no_chat' AND c.role = n.role AND c.store_id IN (n.store_id, '*') \
-                   AND c.disabled_at IS NULL AND o.order_id = n.order_id AND o.status IN ('new', 'paid') \
-                   AND NOT EXISTS (SELECT FROM notices t WHERE t.delivery_id = n.delivery_id AND t.chat_id = c.chat_id)";
-            client.execute(statement, &[]).await.map_err(|error| store_error(&error))
+            let mut client = database.connection().await?;
+            settle::keep_house(&mut client)
+                .await
+                .map_err(|error| store_error(&error))
         })
     }
 }
 
-/// A row of `outbox_peek.sql`, or why it tells nothing.
-fn waiting_notice(row: &Row) -> Result<WaitingNotice, String> {
-    let facts: Option<Json<Notice>> = row.try_get("notice").map_err(|error| error.to_string())?;
-    let Json(notice) = facts.ok_or("they were pruned")?;
-    let id = |column: &str| row.try_get::<_, &str>(column).map_err(|error| error.to_string());
+async fn peek(client: &Object, request: &Peek) -> Result<Vec<WaitingNotice>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(PEEK).await?;
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &request.except_chats,
+                &request.chats,
+                &request.per_chat,
+                &request.served_chats,
+            ],
+        )
+        .await?;
+    let mut waiting = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let untold = match waiting_notice(row) {
+            Ok(notice) => {
+                waiting.push(notice);
+                continue;
+            }
+            Err(untold) => untold,
+        };
+        let notice_id: i64 = row.get("notice_id");
+        let age = Utc::now() - row.get::<_, DateTime<Utc>>("created_at");
+        if matches!(untold, Untold::Unreadable(_)) && age < UNREADABLE_WAITS {
+            tracing::warn!(notice_id, %untold, "a notice is left to a newer build");
+            continue;
+        }
+        // Such a row would stand before its chat for ever.
+        tracing::error!(notice_id, %untold, "a notice cannot be told");
+        let give_up = "UPDATE notices SET state = 'failed', last_error = $2 WHERE notice_id = $1 AND state = 'pending'";
+        if client.execute(give_up, &[&notice_id, &untold.to_string()]).await? > 0 {
+            count(row, "failed");
+        }
+    }
+    Ok(waiting)
+}
+
+/// Why a row tells nothing.
+#[derive(Debug, thiserror::Error)]
+enum Untold {
+    #[error("the facts were pruned")]
+    Pruned,
+    /// A newer node may have written it, and will tell it when it leads.
+    #[error("the facts cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// A row of `outbox_peek.sql`.
+fn waiting_notice(row: &Row) -> Result<WaitingNotice, Untold> {
+    let unreadable = |error: &dyn std::error::Error| Untold::Unreadable(error.to_string());
+    let facts: Option<Json<Notice>> = row.try_get("notice").map_err(|error| unreadable(&error))?;
+    let Json(notice) = facts.ok_or(Untold::Pruned)?;
     let number: Option<&str> = row.get("number");
     Ok(WaitingNotice {
         notice_id: row.get("notice_id"),
         chat_id: row.get("chat_id"),
-        order_id: OrderId::parse(id("order_id")?).map_err(|error| error.to_string())?,
+        order_id: OrderId::parse(row.get("order_id")).map_err(|error| unreadable(&error))?,
         number: number.map(|number| OrderNumber(number.into())),
-        store_id: StoreId::parse(id("store_id")?).map_err(|error| error.to_string())?,
+        store_id: StoreId::parse(row.get("store_id")).map_err(|error| unreadable(&error))?,
         notice,
         created_at: row.get("created_at"),
         attempts: row.get("attempts"),
@@ -164,55 +177,12 @@ fn waiting_notice(row: &Row) -> Result<WaitingNotice, String> {
     })
 }
 
-/// Every change is fenced by the claim: what a newer leader has claimed is its own.
-async fn settle(transaction: &Transaction<'_>, settled: &Settled) -> Result<(), tokio_postgres::Error> {
-    let (epoch, ids, chat_id) = (&settled.epoch, &settled.notice_ids, &settled.chat_id);
-    match &settled.result {
-        SettledAs::Sent { message_id } => {
-            let sent = "UPDATE notices SET state = 'sent', sent_at = now(), message_id = $3, not_before = NULL, last_error = NULL \
-                        WHERE notice_id = ANY($2) AND claimed_by = $1 AND state = 'pending'";
-            transaction.execute(sent, &[epoch, ids, message_id]).await?;
-        }
-        SettledAs::ProbablySent { error } => {
-            let sent = "UPDATE notices SET state = 'sent', sent_at = now(), not_before = NULL, last_error = $3 \
-                        WHERE notice_id = ANY($2) AND claimed_by = $1 AND state = 'pending'";
-            transaction.execute(sent, &[epoch, ids, error]).await?;
-        }
-        SettledAs::Retry { after, error } => {
-            let millis = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
-            let retry = "UPDATE notices SET claimed_by = NULL, claimed_at = NULL, last_error = $3, \
-                                            not_before = now() + $4::bigint * interval '1 millisecond' \
-                         WHERE notice_id = ANY($2) AND claimed_by = $1 AND state = 'pending'";
-            transaction.execute(retry, &[epoch, ids, error, &millis]).await?;
-        }
-        SettledAs::ChatGone { error } => {
-            let disable =
-                "UPDATE chats SET disabled_at = now(), disabled_reason = $2 WHERE chat_id = $1 AND disabled_at IS NULL";
-            transaction.execute(disable, &[chat_id, error]).await?;
-            let wait_again = "UPDATE notices n SET state = 'no_chat', chat_id = NULL, claimed_by = NULL, claimed_at = NULL, last_error = $2 \
-                 FROM orders o WHERE n.chat_id = $1 AND n.state = 'pending' AND o.order_id = n.order_id \
-                   AND o.status IN ('new', 'paid') AND NOT EXISTS ( \
-                     SELECT FROM chats c WHERE c.role = n.role AND c.store_id IN (n.store_id, '*') AND c.disabled_at IS NULL)";
-            transaction.execute(wait_again, &[chat_id, error]).await?;
-            let fail = "UPDATE notices SET state = 'failed', last_error = $2 WHERE chat_id = $1 AND state = 'pending'";
-            transaction.execute(fail, &[chat_id, error]).await?;
-        }
-        SettledAs::ChatMoved { to } => {
-            let known = "DELETE FROM chats old USING chats new WHERE old.chat_id = $1 AND new.chat_id = $2 \
-                           AND new.store_id = old.store_id AND new.role = old.role";
-            transaction.execute(known, &[chat_id, to]).await?;
-            transaction
-                .execute("UPDATE chats SET chat_id = $2 WHERE chat_id = $1", &[chat_id, to])
-                .await?;
-            let told = "DELETE FROM notices old USING notices new WHERE old.chat_id = $1 AND new.chat_id = $2 \
-                          AND new.delivery_id = old.delivery_id AND old.state = 'pending'";
-            transaction.execute(told, &[chat_id, to]).await?;
-            let move_on = "UPDATE notices SET chat_id = $2, claimed_by = NULL, claimed_at = NULL, not_before = NULL \
-                           WHERE chat_id = $1 AND state = 'pending'";
-            transaction.execute(move_on, &[chat_id, to]).await?;
-        }
+/// Counts what became of a row, by its kind; the sender counts what it does by itself.
+fn count(row: &Row, outcome: &'static str) {
+    let kind: &str = row.get("kind");
+    if let Some(kind) = NoticeKind::ALL.into_iter().find(|known| known.as_str() == kind) {
+        metrics::counter!(NOTICES_TOTAL, "kind" => kind.as_str(), "outcome" => outcome).increment(1);
     }
-    Ok(())
 }
 
 /// How full the outbox is, for the gauges and for people.
@@ -222,7 +192,7 @@ pub struct OutboxState {
     pub pending: i64,
     /// The age of the oldest of them, in seconds.
     pub oldest_seconds: i64,
-    /// Notices of open orders that wait for a chat.
+    /// Notices that wait for a chat; those of orders that are over are dropped after a day.
     pub without_chat: i64,
     /// Chats that Telegram refuses.
     pub disabled_chats: i64,
@@ -234,19 +204,11 @@ pub struct OutboxState {
 /// [`StoreError`] when the database cannot be asked.
 pub async fn outbox_state(database: &Database) -> Result<OutboxState, StoreError> {
     let client = database.connection().await?;
-    let statement = "SELECT count(*) FILTER (WHERE state = 'pending') AS pending, \
-               COALESCE(extract(epoch FROM now() - min(created_at) FILTER (WHERE state = 'pending')), 0)::bigint AS oldest_seconds, \
-               count(*) FILTER (WHERE state = 'no_chat') AS without_chat, \
-               (SELECT count(DISTINCT chat_id) FROM chats WHERE disabled_at IS NOT NULL) AS disabled_chats \
-         FROM notices WHERE state IN ('pending', 'no_chat')";
-    let statement = client
-        .prepare_cached(statement)
-        .await
-        .map_err(|error| store_error(&error))?;
-    let row = client
-        .query_one(&statement, &[])
-        .await
-        .map_err(|error| store_error(&error))?;
+    let asked = async {
+        let statement = client.prepare_cached(STATE).await?;
+        client.query_one(&statement, &[]).await
+    };
+    let row = asked.await.map_err(|error| store_error(&error))?;
     Ok(OutboxState {
         pending: row.get("pending"),
         oldest_seconds: row.get("oldest_seconds"),
