@@ -3,6 +3,7 @@
 
 mod group_commit;
 mod mailbox_limits;
+mod notifier;
 mod panic_recovery;
 mod repeats;
 mod retirement;
