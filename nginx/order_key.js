@@ -5,10 +5,17 @@
 
 const LONGEST_ID = 255;
 
+// The service skips a byte order mark, JSON.parse does not. nginx gives the text as bytes.
+const BYTE_ORDER_MARKS = ['\u00ef\u00bb\u00bf', '\ufeff'];
+
+function without_mark(text) {
+    const mark = BYTE_ORDER_MARKS.find((mark) => text.startsWith(mark));
+    return mark ? text.slice(mark.length) : text;
+}
+
 // The order's id as text; undefined if there is none that the service would take.
 function order_id(text) {
-    // The service skips a byte order mark, JSON.parse does not.
-    const body = JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
+    const body = JSON.parse(without_mark(text));
     const id = body.payload.originalOrderId;
     // A number stands for its text. Digits that a number cannot hold are lost alike for equal ids.
     const name = typeof id === 'number' ? String(id) : id;

@@ -34,6 +34,7 @@ test('the key is the id of the order, whatever else is in the body', () => {
 
 test('a byte order mark is skipped', () => {
     assert.equal(key('\ufeff' + hook('H1')), 'H1');
+    assert.equal(key('\u00ef\u00bb\u00bf' + hook('H1')), 'H1', 'as bytes');
 });
 
 test('a number is the same key as its text', () => {

@@ -89,7 +89,10 @@ impl Nginx {
             folder,
             master,
         };
-        until("nginx listens", async || tokio::net::TcpStream::connect(&listen).await.is_ok()).await;
+        until("nginx listens", async || {
+            tokio::net::TcpStream::connect(&listen).await.is_ok()
+        })
+        .await;
         started
     }
 

@@ -30,7 +30,14 @@ impl Place {
     async fn start(&self, database_url: &str) -> TestProcess {
         // A line per hook would be most of what a development build does.
         let quiet = "warn,orderhook::app=info";
-        let mut flags = vec!["--node", &self.name, "--hook-addr", &self.hook_addr, "--ops-addr", &self.ops_addr];
+        let mut flags = vec![
+            "--node",
+            &self.name,
+            "--hook-addr",
+            &self.hook_addr,
+            "--ops-addr",
+            &self.ops_addr,
+        ];
         flags.extend(["--log", quiet]);
         flags.extend(self.flags.iter().map(String::as_str));
         let process = TestProcess::start(database_url, &flags).await;
