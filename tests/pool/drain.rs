@@ -113,6 +113,48 @@ async fn callers_that_stand_still_do_not_keep_a_node_from_ending() {
 }
 
 #[tokio::test]
+async fn a_caller_that_reads_no_answers_does_not_put_the_end_off_beyond_the_deadline() {
+    let flags = ["--drain-deadline", "8s", "--answer-deadline", "4s"];
+    let mut pool = Pool::start_with(1, &flags, &[]).await;
+    // Its answers fill every buffer on the way, until the node cannot write.
+    let mut deaf = TcpStream::connect(&pool.places[0].hook_addr).await.unwrap();
+    let questions = "GET / HTTP/1.1\r\nHost: pool\r\n\r\n".repeat(1_000);
+    let stuck = Duration::from_secs(2);
+    while tokio::time::timeout(stuck, deaf.write_all(questions.as_bytes()))
+        .await
+        .is_ok()
+    {}
+
+    // Another one is inside for half of the deadline.
+    assert_eq!(
+        pool.nginx.hook(hook(0, "H1").1).send().await.unwrap().status(),
+        StatusCode::OK
+    );
+    let client = pool.database.client().await;
+    client
+        .batch_execute("BEGIN; SELECT FROM orders FOR UPDATE")
+        .await
+        .unwrap();
+    let inside = tokio::spawn(pool.nodes[0].hook(hook(1, "H1").1).send());
+    let node = &pool.nodes[0];
+    until("the hook is inside", async || {
+        node.metric("orderhook_mailbox_depth", &["order"]).await >= 1.0
+    })
+    .await;
+    let release = async {
+        assert_eq!(inside.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        client.batch_execute("COMMIT").await.unwrap();
+    };
+    let asked = Instant::now();
+    pool.nodes[0].signal("TERM");
+    let (code, ()) = tokio::join!(ended(&mut pool.nodes[0]), release);
+    let took = asked.elapsed();
+    println!("ended {took:?} after SIGTERM with a caller that reads nothing");
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_millis(10_500), "the deadline is 8 s: {took:?}");
+}
+
+#[tokio::test]
 async fn a_hook_that_was_sent_to_an_ending_node_is_answered_or_refused_never_reset() {
     let mut pool = Pool::start(1).await;
     let address = pool.places[0].hook_addr.clone();
