@@ -34,8 +34,17 @@ must_match() {
     fi
 }
 
-# What can stand unquoted in nginx's configuration and in a replacement of sed.
-path_characters='/[A-Za-z0-9._/+:@=-]*'
+# Prints the first of these folders that is there, or the last one.
+first_folder() {
+    for folder in "$@"; do
+        [ ! -d "$folder" ] || break
+    done
+    printf '%s\n' "$folder"
+}
+
+# What can stand in quotes in nginx's configuration, in a pattern of file names, and in a replacement of
+# sed.
+path_characters="/[^]\"'\$|&\\\\{};#*?[]*"
 
 # --- Settings ------------------------------------------------------------------------------------
 
@@ -59,7 +68,7 @@ deadline=${ORDERHOOK_ANSWER_DEADLINE:-2s}
 rate=${ORDERHOOK_NGINX_RATE:-2000}
 log=${ORDERHOOK_NGINX_LOG:-${prefix:-/var/log/nginx}/orderhook.log}
 script=${ORDERHOOK_NGINX_SCRIPT:-$here/order_key.js}
-modules=${ORDERHOOK_NGINX_MODULES:-/usr/lib/nginx/modules}
+modules=${ORDERHOOK_NGINX_MODULES:-$(first_folder /usr/lib64/nginx/modules /usr/lib/nginx/modules)}
 workers=${ORDERHOOK_NGINX_WORKERS:-auto}
 
 address='([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])'
@@ -121,7 +130,7 @@ listen_lines() {
     fi
     must_match ORDERHOOK_NGINX_CERTIFICATE "$certificate" "$path_characters"
     must_match ORDERHOOK_NGINX_KEY "$key" "$path_characters"
-    printf '    %s;\n' "listen $listen ssl" "ssl_certificate $certificate" "ssl_certificate_key $key" \
+    printf '    %s;\n' "listen $listen ssl" "ssl_certificate \"$certificate\"" "ssl_certificate_key \"$key\"" \
         'ssl_protocols TLSv1.2 TLSv1.3' \
         'ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20' \
         'ssl_session_cache shared:orderhook_tls:1m' \

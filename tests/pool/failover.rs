@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::load::{Attempt, Load, check, hook, lasting, rate, tell};
+use crate::load::{Attempt, Load, check, hook, rate, tell};
 use crate::nginx::{SM_WAITS, until};
 use crate::pool::{Pool, ended};
 
@@ -26,16 +26,16 @@ async fn answered_by(pool: &Pool, index: usize) -> f64 {
 async fn a_node_killed_under_load_costs_sm_at_most_repeats() {
     let mut pool = Pool::start(3).await;
     let load = Load::start(&pool.nginx, "kill", rate());
-    load.goes_on(200).await;
+    load.lasts(2).await;
     let killed = Instant::now();
     pool.nodes[0].kill();
-    load.goes_on(200).await;
-    tokio::time::sleep(lasting()).await;
+    load.lasts(2).await;
+    load.lasts(2).await;
     pool.restart(0).await;
     let restarted = Instant::now();
     until("the restarted node is used", async || answered_by(&pool, 0).await > 0.0).await;
     println!("used again {:?} after it was ready", restarted.elapsed());
-    load.goes_on(100).await;
+    load.lasts(1).await;
     let attempts = load.stop().await;
     tell("killed with -9 under load", &attempts);
     let of_the_time = attempts
@@ -51,14 +51,13 @@ async fn a_node_killed_under_load_costs_sm_at_most_repeats() {
 async fn a_frozen_node_is_passed_over_and_used_again_when_it_goes_on() {
     let pool = Pool::start(3).await;
     let load = Load::start(&pool.nginx, "freeze", rate());
-    load.goes_on(200).await;
+    load.lasts(2).await;
     let frozen = Instant::now();
     pool.nodes[1].signal("STOP");
-    // Long enough that the first hooks have run into the time limit of their first try.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    // Until the first hooks have run into the time limit of their first try.
+    load.lasts(4).await;
     let passed_over = Instant::now();
-    load.goes_on(200).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    load.lasts(4).await;
     let thawed = Instant::now();
     pool.nodes[1].signal("CONT");
     // The hooks that nginx had given up are judged first, so their number says nothing: look at what nginx
@@ -71,7 +70,7 @@ async fn a_frozen_node_is_passed_over_and_used_again_when_it_goes_on() {
     })
     .await;
     println!("used again {:?} after it went on", thawed.elapsed());
-    load.goes_on(100).await;
+    load.lasts(1).await;
     let attempts = load.stop().await;
     tell("frozen under load", &attempts);
     let waited = |from: Instant, to: Instant| {
@@ -84,7 +83,7 @@ async fn a_frozen_node_is_passed_over_and_used_again_when_it_goes_on() {
         format!("{slow} of {all}")
     };
     println!(
-        "hooks that had to wait for a second try: {} in the first 4 s of the freeze, {} later",
+        "hooks that had to wait for a second try: {} at first, {} later",
         waited(frozen, passed_over),
         waited(passed_over, thawed),
     );

@@ -29,11 +29,6 @@ pub(crate) fn rate() -> u32 {
     told.map_or(100, |rate| rate.parse().unwrap())
 }
 
-/// How long a part of the load lasts that nothing else ends.
-pub(crate) fn lasting() -> Duration {
-    Duration::from_secs(2)
-}
-
 /// One try of one hook.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
@@ -64,6 +59,7 @@ struct Sender {
 /// Goes on until it is stopped.
 pub(crate) struct Load {
     sender: Sender,
+    per_second: u32,
     running: Arc<AtomicBool>,
     pacer: JoinHandle<JoinSet<()>>,
 }
@@ -79,16 +75,21 @@ impl Load {
         };
         let running = Arc::new(AtomicBool::new(true));
         let pacer = tokio::spawn(pace(sender.clone(), Arc::clone(&running), prefix, per_second));
-        Self { sender, running, pacer }
+        Self {
+            sender,
+            per_second,
+            running,
+            pacer,
+        }
     }
 
     pub(crate) fn acknowledged(&self) -> usize {
         self.sender.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more hooks are acknowledged.
-    pub(crate) async fn goes_on(&self, hooks: usize) {
-        let goal = self.acknowledged() + hooks;
+    /// Waits until as many more hooks are acknowledged as leave in so many seconds.
+    pub(crate) async fn lasts(&self, seconds: u32) {
+        let goal = self.acknowledged() + usize::try_from(seconds * self.per_second).unwrap();
         until("the load goes on", async || self.acknowledged() >= goal).await;
     }
 

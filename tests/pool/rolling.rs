@@ -9,7 +9,7 @@ use crate::pool::Pool;
 async fn a_rolling_restart_under_load_is_not_seen_by_sm() {
     let mut pool = Pool::start(3).await;
     let load = Load::start(&pool.nginx, "rolling", rate());
-    load.goes_on(200).await;
+    load.lasts(2).await;
     for index in 0..3 {
         let drained = pool.drain(index).await;
         let started = Instant::now();
@@ -19,7 +19,7 @@ async fn a_rolling_restart_under_load_is_not_seen_by_sm() {
             pool.places[index].name,
             started.elapsed()
         );
-        load.goes_on(100).await;
+        load.lasts(1).await;
     }
     let attempts = load.stop().await;
     let refused = tell("rolling restart", &attempts);
