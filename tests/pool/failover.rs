@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use orderhook_domain::protocol::answer::ErrorBody;
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::load::{Attempt, Load, check, hook, rate, tell};
 use crate::nginx::{SM_WAITS, until};
@@ -196,7 +197,7 @@ async fn when_no_node_is_there_sm_is_refused_at_once_until_one_is() {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key("retry-after"));
         let answer: Value = response.json().await.unwrap();
-        assert_eq!(answer["errors"][0]["type"], "unavailable");
+        assert_eq!(answer, json!(ErrorBody::unavailable()));
     }
     pool.restart(1).await;
     // The very next hook finds it.

@@ -3,6 +3,7 @@
 //! Figures are printed, never asserted: `cargo test --release --test pool -- --nocapture --test-threads 1`.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a test that cannot go on says so by panicking"
 )]
