@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
 # Installs what the other scripts need (Debian and its relatives), or says what is missing.
 # Quick and silent when everything is there.
+#
+#   setup.sh [nginx] [tests]   what these need as well
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$repo"
+
+purposes=" $* "
+wanted_for() { [[ $purposes == *" $1 "* ]]; }
+
+# The tests of nginx's script need a node with a test runner.
+node_works() { (($(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0) >= 18)); }
 
 # Prints the Debian packages that are missing, one a line.
 missing_packages() {
@@ -15,19 +23,39 @@ missing_packages() {
     command -v cc >/dev/null || echo build-essential
     command -v make >/dev/null || echo make
     [[ -s /etc/ssl/certs/ca-certificates.crt || -s /etc/pki/tls/certs/ca-bundle.crt ]] || echo ca-certificates
+    if wanted_for nginx; then
+        find_nginx >/dev/null || echo nginx
+        compgen -G '/usr/lib*/nginx/modules/ngx_http_js_module.so' >/dev/null || echo libnginx-mod-http-js
+    fi
+    if wanted_for tests; then
+        command -v openssl >/dev/null || echo openssl
+        node_works || echo nodejs
+    fi
 }
 
-# Installing postgresql makes and starts a cluster for the machine, unless told not to. We bring our
-# own; the machine's settings are as before afterwards.
+# Installing postgresql makes and starts a cluster for the machine, and installing nginx starts one,
+# unless told not to. We bring our own; the machine's settings are as before afterwards.
 install_packages() {
     local no_cluster=/etc/postgresql-common/createcluster.d/orderhook-setup.conf
+    local no_start=/usr/sbin/policy-rc.d temporary
     local apt=("$@" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
+    temporary=("$no_cluster")
+    # A machine that has a policy of its own keeps it.
+    [[ -e $no_start ]] || temporary+=("$no_start")
     # shellcheck disable=SC2064 # The values of now.
-    trap "$* rm -f $no_cluster" EXIT
+    trap "$* rm -f ${temporary[*]}" EXIT
     "$@" mkdir -p "${no_cluster%/*}"
     "$@" sh -c "echo 'create_main_cluster = false' >$no_cluster"
+    if [[ ! -e $no_start ]]; then
+        # 101: no service may be started.
+        "$@" sh -c "printf '#!/bin/sh\nexit 101\n' >$no_start && chmod 755 $no_start"
+    fi
     { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${packages[@]}"; } </dev/null >&2 ||
         die "apt-get could not install: ${packages[*]}"
+    # Nor shall it start with the machine.
+    if [[ " ${packages[*]} " == *' nginx '* ]] && command -v systemctl >/dev/null; then
+        "$@" systemctl disable --quiet nginx || true
+    fi
 }
 
 require_packages() {
