@@ -169,13 +169,17 @@ impl App {
         let health = HealthMonitor::start(database.clone()).await;
         io.spawn(prune_bodies(database.clone(), args.raw_body_days));
         let store = Arc::new(PostgresOrderStore::new(database.clone(), Arc::clone(&name)));
+        let (http_threads, actor_threads) = args.threads();
         let system = SystemSettings {
-            arbiters: 2,
+            arbiters: actor_threads,
             orders: OrderSettings {
                 queue: args.order_queue.get(),
                 idle: args.order_idle,
             },
-            persistence: PersistenceSettings::default(),
+            persistence: PersistenceSettings {
+                actors: actor_threads,
+                ..PersistenceSettings::default()
+            },
             rules: Rules {
                 assembly_time: TimeDelta::from_std(args.assembly_time)?,
             },
@@ -241,6 +245,7 @@ impl App {
             let node = node.clone();
             let server =
                 HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::hook::configure))
+                    .workers(http_threads)
                     .keep_alive(KEEP_ALIVE)
                     .client_request_timeout(Duration::from_secs(5))
                     .shutdown_timeout(args.drain_deadline.as_secs().max(1))

@@ -1,7 +1,8 @@
 //! PostgreSQL: connections, and the adapters that the actors use through their ports.
 //!
-//! All connections are driven by the runtime given in [`Database::open`]: a connection driven by an
-//! HTTP worker or an arbiter would stall with it. Every call of an adapter runs as an own task there,
+//! Connections are driven by the runtime given in [`Database::open`]: one driven by an HTTP worker would
+//! stall with it. Only a persistence actor has some of its own, on its own thread: nobody else uses it, and
+//! its answers wake nobody else. Every call of an adapter runs as an own task there,
 //! so that a caller who goes away never cancels a statement that was sent.
 
 mod batch;
@@ -15,6 +16,7 @@ pub mod order_store;
 pub mod orders_view;
 pub mod outbox;
 pub mod stock;
+mod stored_json;
 
 use std::future::Future;
 use std::time::Duration;
@@ -102,18 +104,7 @@ impl Database {
         config.options(options);
 
         let tls = tls();
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        };
-        let manager = Manager::from_config(config.clone(), tls.clone(), recycling);
-        let pool = Pool::builder(manager)
-            .max_size(settings.pool_size)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(WAIT_FOR_CONNECTION))
-            .create_timeout(Some(CONNECT))
-            .recycle_timeout(Some(WAIT_FOR_CONNECTION))
-            .build()
-            .map_err(DatabaseSettingsError::Pool)?;
+        let pool = pool_of(config.clone(), tls.clone(), settings.pool_size)?;
         Ok(Self { pool, config, tls, io })
     }
 
@@ -165,13 +156,26 @@ impl Database {
         Work: Future<Output = Result<T, StoreError>> + Send + 'static,
         T: Send + 'static,
     {
-        let task = self.io.spawn(work(self.clone()));
-        Box::pin(async move {
-            // A task ends without a result only by a panic or the end of the runtime; in both cases
-            // nothing is known of what the database did.
-            task.await
-                .unwrap_or_else(|error| Err(StoreError::Transient(error.to_string())))
-        })
+        finished(self.io.spawn(work(self.clone())))
+    }
+
+    /// The same database behind a pool of its own, of so many connections, driven by whoever uses them.
+    ///
+    /// # Errors
+    /// [`DatabaseSettingsError::Pool`].
+    pub fn with_own_pool(&self, size: usize) -> Result<Self, DatabaseSettingsError> {
+        let pool = pool_of(self.config.clone(), self.tls.clone(), size)?;
+        Ok(Self { pool, ..self.clone() })
+    }
+
+    /// [`Database::run`] on the caller's own runtime: the answer wakes no other thread.
+    pub fn run_here<T, F, Work>(&self, work: F) -> BoxFuture<'static, Result<T, StoreError>>
+    where
+        F: FnOnce(Self) -> Work,
+        Work: Future<Output = Result<T, StoreError>> + Send + 'static,
+        T: Send + 'static,
+    {
+        finished(tokio::spawn(work(self.clone())))
     }
 
     /// The pool's size, its connections and those who wait for one.
@@ -185,6 +189,33 @@ impl Database {
     pub const fn io(&self) -> &tokio::runtime::Handle {
         &self.io
     }
+}
+
+fn pool_of(config: tokio_postgres::Config, tls: MakeRustlsConnect, size: usize) -> Result<Pool, DatabaseSettingsError> {
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
+    let manager = Manager::from_config(config, tls, recycling);
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(WAIT_FOR_CONNECTION))
+        .create_timeout(Some(CONNECT))
+        .recycle_timeout(Some(WAIT_FOR_CONNECTION))
+        .build()
+        .map_err(DatabaseSettingsError::Pool)
+}
+
+/// The end of a task of its own, which goes on whatever becomes of the returned future.
+fn finished<T: Send + 'static>(
+    task: tokio::task::JoinHandle<Result<T, StoreError>>,
+) -> BoxFuture<'static, Result<T, StoreError>> {
+    Box::pin(async move {
+        // A task ends without a result only by a panic or the end of the runtime; in both cases
+        // nothing is known of what the database did.
+        task.await
+            .unwrap_or_else(|error| Err(StoreError::Transient(error.to_string())))
+    })
 }
 
 /// rustls with the system's trusted certificates. Whether it is used is said by `sslmode`; set

@@ -53,8 +53,10 @@ async fn everything_that_needs_a_person_is_told_once() {
     let (status, _) = app.send(hook("order.created", "H-REJECTED", "-1")).await;
     assert_eq!(status, 400);
     // A created whose answer never reached SM.
-    let unanswered = "WITH order_row AS (UPDATE orders SET order_id = 'H-UNANSWERED' WHERE order_id = 'H-U') \
-                      UPDATE order_events SET order_id = 'H-UNANSWERED', answered_at = NULL WHERE order_id = 'H-U'";
+    let unanswered = "WITH order_row AS (UPDATE orders SET order_id = 'H-UNANSWERED' WHERE order_id = 'H-U'), answer AS ( \
+                          DELETE FROM order_answers WHERE delivery_id IN ( \
+                              SELECT delivery_id FROM order_arrivals WHERE order_id = 'H-U')) \
+                      UPDATE order_arrivals SET order_id = 'H-UNANSWERED' WHERE order_id = 'H-U'";
     app.accepted(hook("order.created", "H-U", "1")).await;
     while client
         .execute(

@@ -270,7 +270,7 @@ async fn a_rejected_body_is_found_and_played_again_after_the_rule_was_relaxed() 
     let client = database.client().await;
     client
         .execute(
-            "INSERT INTO order_events (delivery_id, order_id, event, event_type, received_at, outcome, errors, node, body) \
+            "INSERT INTO order_arrivals (delivery_id, order_id, event, event_type, received_at, outcome, errors, node, body) \
              VALUES (gen_random_uuid(), 'H1', 'created', 'order.created', '2026-11-24T09:00:00Z', 'rejected', \
                      '[{\"field\": \"payload.comment\", \"message\": \"must be a string\"}]', 'older', $1)",
             &[&CREATED.as_bytes()],
@@ -338,7 +338,7 @@ async fn old_bodies_are_forgotten_and_their_entries_stay() {
     app.accepted(CREATED).await;
     app.accepted(CREATED.replace("H1", "H2")).await;
     let client = database.client().await;
-    let age = "UPDATE order_events SET received_at = now() - interval '91 days' WHERE order_id = 'H1'";
+    let age = "UPDATE order_arrivals SET received_at = now() - interval '91 days' WHERE order_id = 'H1'";
     client.execute(age, &[]).await.unwrap();
     assert!(says(&database, &["journal", "prune"]).contains("1 bodies older than 90 days forgotten"));
     let kept = "SELECT order_id FROM order_events WHERE body IS NOT NULL";

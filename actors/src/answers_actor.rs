@@ -20,7 +20,7 @@ const QUEUE: usize = 65_536;
 
 /// The pause between two batches. Short: a record that is lost with its process makes a genuine
 /// return to an earlier composition look like a late repeat.
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The pause after the database failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);

@@ -97,6 +97,8 @@ impl NotifierHandle {
             seeded_epoch: None,
             looking: false,
             look_again: false,
+            looked: None,
+            look_is_due: false,
             kept_house: None,
             shown: show,
             replies: VecDeque::new(),
@@ -181,6 +183,10 @@ pub struct NotifierActor {
     looking: bool,
     /// Something has happened since it began.
     look_again: bool,
+    /// When the last look began.
+    looked: Option<Instant>,
+    /// A look that waits for more wake-ups.
+    look_is_due: bool,
     /// When the outbox was last put right.
     kept_house: Option<Instant>,
     shown: watch::Sender<NotifierShown>,
@@ -212,6 +218,7 @@ impl Handler<Envelope<NotifierCommand>> for NotifierActor {
             });
         } else {
             drop(working);
+            return self.look_soon(context);
         }
         self.look(context);
     }

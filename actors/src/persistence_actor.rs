@@ -1,8 +1,9 @@
 //! Group commit: what has gathered while the last transaction ran becomes the next one.
 //!
 //! There is no timer. A commit that finds no flush running starts one at once; under load the batches
-//! grow by themselves. One flush runs at a time per actor, a few actors share the work, and an order
-//! always goes to the same one, so that a batch never holds two commits of one order.
+//! grow by themselves. While one flush runs a second one starts only when enough has gathered for it to be
+//! worth its price, so that neither PostgreSQL nor this process waits for the other. An order always goes
+//! to the same actor, and waits for its commit there, so that a batch never holds two commits of one order.
 
 mod flush;
 
@@ -20,8 +21,10 @@ use crate::ports::{Commit, Committed, OrderStore};
 /// How much may gather.
 #[derive(Debug, Clone, Copy)]
 pub struct PersistenceSettings {
-    /// How many actors share the work; each has one transaction under way at most.
+    /// How many actors share the work.
     pub actors: usize,
+    /// How many commits must wait for a second transaction to start beside the first.
+    pub second_batch_rows: usize,
     /// Commits that may wait in one actor; beyond that a hook is refused.
     pub queue: usize,
     /// The most commits in one transaction.
@@ -34,6 +37,7 @@ impl Default for PersistenceSettings {
     fn default() -> Self {
         Self {
             actors: 2,
+            second_batch_rows: 16,
             queue: 4096,
             batch_rows: 256,
             batch_bytes: 8 << 20,
@@ -65,14 +69,14 @@ impl PersistenceHandle {
             .cycle()
             .take(settings.actors)
             .map(|arbiter| {
-                let store = Arc::clone(store);
+                let store = Arc::clone(store).for_writer();
                 let notices_written = Arc::clone(notices_written);
                 Handle::start(arbiter, settings.queue, stats, move |_| PersistenceActor {
                     store,
                     settings,
                     notices_written,
                     queue: VecDeque::new(),
-                    flushing: false,
+                    flushing: 0,
                 })
             })
             .collect();
@@ -80,6 +84,14 @@ impl PersistenceHandle {
             actors,
             hasher: RandomState::new(),
         }
+    }
+
+    /// Which of the actors makes this order's events durable: always the same one. The arbiter with this
+    /// number is its own, counted round (see [`PersistenceHandle::start`]): who lives there, too, reaches it
+    /// without waking another thread.
+    pub(crate) fn lane_of(&self, order_id: &str) -> usize {
+        let spread = usize::try_from(self.hasher.hash_one(order_id) >> 1).unwrap_or_default();
+        spread % self.actors.len().max(1)
     }
 
     /// Makes one event durable. The work goes on when the returned future is dropped.
@@ -93,8 +105,7 @@ impl PersistenceHandle {
             .order_id
             .as_ref()
             .map_or("", |order_id| order_id.as_str());
-        let spread = usize::try_from(self.hasher.hash_one(key) >> 1).unwrap_or_default();
-        let Some(actor) = self.actors.get(spread % self.actors.len().max(1)) else {
+        let Some(actor) = self.actors.get(self.lane_of(key)) else {
             return Err(DeliverError::Stopping);
         };
         let (reply, answer) = oneshot::channel();
@@ -135,7 +146,8 @@ pub struct PersistenceActor {
     settings: PersistenceSettings,
     notices_written: NoticesWritten,
     queue: VecDeque<Pending>,
-    flushing: bool,
+    /// Transactions under way.
+    flushing: usize,
 }
 
 /// A commit that waits for its transaction. It keeps its place in the mailbox until it is answered.
@@ -155,22 +167,26 @@ impl Handler<Envelope<PersistenceCommand>> for PersistenceActor {
     fn handle(&mut self, envelope: Envelope<PersistenceCommand>, context: &mut Self::Context) {
         let (PersistenceCommand::Commit { commit, reply }, waiting, _span) = envelope.open();
         self.queue.push_back(Pending { commit, reply, waiting });
-        if !self.flushing {
-            self.flush(context);
-        }
+        self.flush(context);
     }
 }
 
 impl PersistenceActor {
+    /// Starts a transaction with what has gathered, if one may start now.
     fn flush(&mut self, context: &mut Context<Self>) {
-        let batch = self.take_batch();
-        if batch.is_empty() {
+        let worth_it = match self.flushing {
+            0 => 1,
+            1 => self.settings.second_batch_rows,
+            _ => return,
+        };
+        if self.queue.len() < worth_it {
             return;
         }
-        self.flushing = true;
+        let batch = self.take_batch();
+        self.flushing += 1;
         let flush = flush::flush(Arc::clone(&self.store), batch, Arc::clone(&self.notices_written));
         context.spawn(flush.into_actor(self).map(|(), actor, context| {
-            actor.flushing = false;
+            actor.flushing -= 1;
             actor.flush(context);
         }));
     }

@@ -2,7 +2,6 @@
 //!
 //! The map never leaves this file, and no guard of it lives across an await.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -46,7 +45,6 @@ struct Inner {
     settings: OrderSettings,
     arbiters: Vec<actix_rt::ArbiterHandle>,
     stats: Arc<MailboxStats>,
-    hasher: RandomState,
     stopping: AtomicBool,
 }
 
@@ -82,7 +80,6 @@ impl OrderRegistry {
             settings,
             arbiters,
             stats,
-            hasher: RandomState::new(),
             stopping: AtomicBool::new(false),
         }))
     }
@@ -144,8 +141,9 @@ impl OrderRegistry {
 
     fn start(&self, id: &OrderId) -> Entry {
         let inner = &self.0;
-        let spread = usize::try_from(inner.hasher.hash_one(id) >> 1).unwrap_or_default();
-        let arbiter = &inner.arbiters[spread % inner.arbiters.len()];
+        // The thread of the persistence actor that the order will need.
+        let lane = inner.context.persistence.lane_of(id.as_str());
+        let arbiter = &inner.arbiters[lane % inner.arbiters.len()];
         let activity = Activity::new();
         let actor = OrderActor::new(id.clone(), Arc::clone(&inner.context), Arc::clone(&activity));
         let handle = Handle::start(arbiter, inner.settings.queue, &inner.stats, |_| actor);

@@ -153,15 +153,16 @@ async fn decide_on(
 }
 
 fn order_of(id: OrderId, row: &Row) -> Order {
-    let document: Option<Json<orderhook_domain::order::Document>> = row.get("document");
+    let document: Option<&str> = row.get("document");
     let customer: Option<Json<_>> = row.get("customer");
-    let Json(memory): Json<Memory> = row.get("memory");
+    let memory: Memory = serde_json::from_str(row.get("memory")).unwrap();
     let number: Option<&str> = row.get("number");
     Order {
         id,
         version: row.get("version"),
         number: number.map(|number| OrderNumber(number.into())),
-        document: document.map(|Json(mut document)| {
+        document: document.map(|document| {
+            let mut document: orderhook_domain::order::Document = serde_json::from_str(document).unwrap();
             document.customer = customer.map(|Json(customer)| customer);
             document
         }),

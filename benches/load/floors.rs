@@ -43,12 +43,12 @@ const CONNECTIONS: u64 = 4;
 const UPSERT_ORDERS: &str = "INSERT INTO orders AS o (order_id, version, number, store_id, status, closed, conflict, \
      created_at, delivery_from, delivery_to, total_price, total_discount_price, comment, customer, document, memory) \
      SELECT order_id, $2, nextval('order_numbers')::text, '8001', $3, $4, false, $5, $5, $5, 143840, 127840, $6, \
-     $7::text::jsonb, $8::text::jsonb, $9::text::jsonb FROM unnest($1::text[]) AS u(order_id) \
+     $7::text::jsonb, $8, $9 FROM unnest($1::text[]) AS u(order_id) \
      ON CONFLICT (order_id) DO UPDATE SET version = EXCLUDED.version, status = EXCLUDED.status, \
      closed = EXCLUDED.closed, document = EXCLUDED.document, memory = EXCLUDED.memory, updated_at = now()";
-const INSERT_EVENTS: &str = "INSERT INTO order_events (delivery_id, order_id, order_version, event, event_type, \
+const INSERT_EVENTS: &str = "INSERT INTO order_arrivals (delivery_id, order_id, order_version, event, event_type, \
      received_at, outcome, node, request_id, body, notice) \
-     SELECT delivery_id, order_id, $3, $4, $5, $6, 'applied', 'floor', order_id, body, $8::text::jsonb \
+     SELECT delivery_id, order_id, $3, $4, $5, $6, 'applied', 'floor', order_id, body, $8::text \
      FROM unnest($1::uuid[], $2::text[], $7::bytea[]) AS u(delivery_id, order_id, body)";
 const INSERT_NOTICES: &str = "INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state) \
      SELECT delivery_id, order_id, '8001', role, chat_id, $3, 'pending' \

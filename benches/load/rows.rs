@@ -17,7 +17,7 @@ const UPDATE_ORDER: &str = "UPDATE orders SET version = $2, store_id = $3, statu
      created_at = $7, paid_at = $8, shipped_at = $9, delivered_at = $10, cancelled_at = $11, cancel_reason = $12, \
      delivery_from = $13, delivery_to = $14, total_price = $15, total_discount_price = $16, comment = $17, \
      customer = $18, document = $19, memory = $20, updated_at = now() WHERE order_id = $1";
-const INSERT_EVENT: &str = "INSERT INTO order_events (delivery_id, order_id, order_version, event, event_type, \
+const INSERT_EVENT: &str = "INSERT INTO order_arrivals (delivery_id, order_id, order_version, event, event_type, \
      received_at, outcome, node, request_id, body, notice) VALUES ($1, $2, $3, $4, $5, $6, $7, 'baseline', $8, $9, $10)";
 const INSERT_STOCK: &str = "INSERT INTO stock_movements (order_id, line, store_id, product_id, quantity, moved_at) \
      SELECT $1, line, $2, product_id, -quantity, $6 \
@@ -88,7 +88,7 @@ pub(crate) async fn write_and_commit(
     let discount = document.total.discount_price.map(|price| price.get());
     let comment = document.comment.as_deref();
     let customer = document.customer.as_ref().map(Json);
-    let (json_document, memory) = (Json(document), Json(&order.memory));
+    let (json_document, memory) = (json(document), json(&order.memory));
     let statement = if order.version == 1 {
         &statements.insert_order
     } else {
@@ -118,7 +118,7 @@ pub(crate) async fn write_and_commit(
     ];
     let write_order = client.execute(statement, &parameters);
     let outcome = transition.outcome.as_str();
-    let notice = transition.notice.as_ref().map(Json);
+    let notice = transition.notice.as_ref().map(json);
     let event: [&(dyn tokio_postgres::types::ToSql + Sync); 10] = [
         &arrived.delivery_id,
         &order_id,
@@ -152,4 +152,8 @@ pub(crate) async fn write_and_commit(
     let commit = client.batch_execute("COMMIT");
     tokio::try_join!(write_order, write_event, write_stock, write_notices, commit)?;
     Ok(())
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap()
 }

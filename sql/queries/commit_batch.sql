@@ -3,6 +3,9 @@
 --
 -- Every array has one element per commit, sorted by order id bytewise, so that two nodes can never
 -- lock the same orders in opposite order.
+--
+-- The parts between "only with" and "end" are left out of batches that have nothing of the kind: setting a
+-- part up costs as much as two rows, and most hooks have neither stock nor notices.
 WITH input AS (
     SELECT *
     FROM unnest(
@@ -26,7 +29,7 @@ WITH input AS (
 fresh AS (
     SELECT *
     FROM input
-    WHERE NOT EXISTS (SELECT FROM order_events stored WHERE stored.delivery_id = input.delivery_id)
+    WHERE NOT EXISTS (SELECT FROM order_arrivals stored WHERE stored.delivery_id = input.delivery_id)
 ),
 won AS (
     INSERT INTO orders AS o (
@@ -39,7 +42,7 @@ won AS (
            store_id, status, closed, conflict,
            created_at, paid_at, shipped_at, delivered_at, cancelled_at,
            cancel_reason, delivery_from, delivery_to, total_price, total_discount_price, comment,
-           customer::jsonb, document::jsonb, memory::jsonb
+           customer::jsonb, document, memory
     FROM fresh
     WHERE version IS NOT NULL
     ORDER BY order_id COLLATE "C"
@@ -72,28 +75,31 @@ won AS (
 accepted AS (
     SELECT fresh.*, won.number
     FROM fresh
-    LEFT JOIN won ON won.order_id = fresh.order_id AND fresh.version IS NOT NULL
+    LEFT JOIN won ON won.order_id = fresh.order_id
     WHERE fresh.version IS NULL OR won.order_id IS NOT NULL
 ),
 recorded AS (
-    INSERT INTO order_events (
+    INSERT INTO order_arrivals (
         delivery_id, order_id, order_version, event, event_type, received_at, sm_timestamp,
         outcome, notes, errors, node, request_id, replay_of, replayed_by, body, notice
     )
     SELECT delivery_id, order_id, version, event, event_type, received_at, sm_timestamp,
            outcome, string_to_array(notes, ','), errors::jsonb, $37::text, request_id, replay_of, replayed_by,
-           body, notice::jsonb
+           body, notice
     FROM accepted
     ON CONFLICT (delivery_id) DO NOTHING
-),
-moved AS (
+)
+-- only with stock
+, moved AS (
     INSERT INTO stock_movements (order_id, line, store_id, product_id, quantity, moved_at)
     SELECT accepted.order_id, stock.line, stock.store_id, stock.product_id, -stock.quantity, accepted.received_at
     FROM unnest($38::int[], $39::int[], $40::text[], $41::text[], $42::numeric[])
         AS stock(position, line, store_id, product_id, quantity)
     JOIN accepted ON accepted.position = stock.position
-),
-told AS (
+)
+-- end
+-- only with notices
+, told AS (
     INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state)
     SELECT accepted.delivery_id, accepted.order_id, accepted.store_id, target.role, target.chat_id,
            accepted.notice_kind, CASE WHEN target.chat_id IS NULL THEN 'no_chat' ELSE 'pending' END
@@ -115,12 +121,21 @@ told AS (
     ) AS target
     WHERE accepted.notice_kind IS NOT NULL
     RETURNING delivery_id, state
+),
+waiting AS (
+    SELECT delivery_id, count(*) AS notices FROM told WHERE state = 'pending' GROUP BY delivery_id
 )
+-- end
 SELECT input.position,
        fresh.position IS NOT NULL    AS is_fresh,
        accepted.position IS NOT NULL AS is_accepted,
-       accepted.number,
-       (SELECT count(*) FROM told WHERE told.delivery_id = input.delivery_id AND told.state = 'pending') AS notices
+       accepted.number
+-- only with notices
+     , COALESCE(waiting.notices, 0)  AS notices
+-- end
 FROM input
 LEFT JOIN fresh ON fresh.position = input.position
 LEFT JOIN accepted ON accepted.position = input.position
+-- only with notices
+LEFT JOIN waiting ON waiting.delivery_id = input.delivery_id
+-- end

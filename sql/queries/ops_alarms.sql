@@ -21,7 +21,7 @@ WITH found AS (
     UNION ALL
     SELECT 'announced', order_id
     FROM orders
-    WHERE status = 'announced'
+    WHERE number IS NULL AND status = 'announced'
       AND updated_at BETWEEN now() - interval '1 day' AND now() - $1::bigint * interval '1 second'
     UNION ALL
     SELECT DISTINCT 'rejected', COALESCE(order_id, event)

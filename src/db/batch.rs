@@ -1,5 +1,7 @@
 //! A batch of commits as the parallel arrays that `commit_batch.sql` takes.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use orderhook_actors::ports::{Commit, StoreError};
 use orderhook_domain::event::EventKind;
@@ -14,6 +16,32 @@ use uuid::Uuid;
 pub(crate) const UNREADABLE: &str = "unreadable";
 
 type Time = Option<DateTime<Utc>>;
+
+const COMMIT_BATCH: &str = include_str!("../../sql/queries/commit_batch.sql");
+
+/// The statement of a group commit, with only the parts that the batch needs.
+pub(crate) fn commit_statement(has_stock: bool, has_notices: bool) -> &'static str {
+    static STATEMENTS: LazyLock<[String; 4]> = LazyLock::new(|| {
+        [(false, false), (false, true), (true, false), (true, true)].map(|(has_stock, has_notices)| {
+            let mut is_wanted = true;
+            let mut statement = String::with_capacity(COMMIT_BATCH.len());
+            for line in COMMIT_BATCH.lines() {
+                match line {
+                    "-- only with stock" => is_wanted = has_stock,
+                    "-- only with notices" => is_wanted = has_notices,
+                    "-- end" => is_wanted = true,
+                    line if is_wanted => {
+                        statement.push_str(line);
+                        statement.push('\n');
+                    }
+                    _ => {}
+                }
+            }
+            statement
+        })
+    });
+    &STATEMENTS[usize::from(has_stock) * 2 + usize::from(has_notices)]
+}
 
 /// One element per commit in every array.
 #[derive(Default)]
@@ -168,13 +196,18 @@ impl<'a> CommitColumns<'a> {
         Ok(())
     }
 
-    /// The parameters of `commit_batch.sql`, `$1` to `$42`.
+    /// Whether there is anything to tell.
+    pub(crate) fn has_notices(&self) -> bool {
+        self.notice_kind.iter().any(Option::is_some)
+    }
+
+    /// The parameters of `commit_batch.sql`, `$1` to `$42`, or to `$37` without stock.
     pub(crate) fn parameters<'b>(
         &'b self,
         node: &'b &'b str,
         stock: &'b StockColumns<'_>,
-    ) -> [&'b (dyn ToSql + Sync); 42] {
-        [
+    ) -> Vec<&'b (dyn ToSql + Sync)> {
+        let mut parameters: Vec<&'b (dyn ToSql + Sync)> = vec![
             &self.position,
             &self.delivery_id,
             &self.order_id,
@@ -212,12 +245,17 @@ impl<'a> CommitColumns<'a> {
             &self.document,
             &self.memory,
             node,
-            &stock.position,
-            &stock.line,
-            &stock.store_id,
-            &stock.product_id,
-            &stock.quantity,
-        ]
+        ];
+        if !stock.is_empty() {
+            parameters.extend([
+                &stock.position as &'b (dyn ToSql + Sync),
+                &stock.line,
+                &stock.store_id,
+                &stock.product_id,
+                &stock.quantity,
+            ]);
+        }
+        parameters
     }
 }
 
@@ -232,6 +270,11 @@ pub(crate) struct StockColumns<'a> {
 }
 
 impl<'a> StockColumns<'a> {
+    /// Whether nothing leaves a store.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.position.is_empty()
+    }
+
     pub(crate) fn push(&mut self, position: i32, commit: &'a Commit) {
         for movement in &commit.stock {
             self.position.push(position);

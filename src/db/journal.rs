@@ -151,8 +151,8 @@ const PRUNE_ROWS: i64 = 1000;
 /// [`StoreError`]; what was pruned before it stays pruned.
 pub async fn prune(database: &Database, before: DateTime<Utc>) -> Result<u64, StoreError> {
     let client = database.connection().await?;
-    let statement = "UPDATE order_events SET body = NULL, notice = NULL WHERE delivery_id IN ( \
-         SELECT delivery_id FROM order_events e WHERE received_at < $1 AND body IS NOT NULL \
+    let statement = "UPDATE order_arrivals SET body = NULL, notice = NULL WHERE delivery_id IN ( \
+         SELECT delivery_id FROM order_arrivals e WHERE received_at < $1 AND body IS NOT NULL \
            AND NOT EXISTS (SELECT FROM notices n WHERE n.delivery_id = e.delivery_id AND n.state = 'pending') \
          ORDER BY received_at LIMIT $2)";
     let statement = client

@@ -12,11 +12,15 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use crate::db::batch::{CommitColumns, StockColumns};
+use crate::db::batch::{CommitColumns, StockColumns, commit_statement};
+use crate::db::stored_json::StoredJson;
 use crate::db::{Database, with_causes};
 
-const COMMIT_BATCH: &str = include_str!("../../sql/queries/commit_batch.sql");
 const LOAD_ORDER: &str = include_str!("../../sql/queries/load_order.sql");
+const RECORD_ANSWERS: &str = include_str!("../../sql/queries/record_answers.sql");
+
+/// A persistence actor has at most two transactions under way.
+const WRITER_CONNECTIONS: usize = 2;
 
 /// [`OrderStore`] on the tables of `sql/migrations`.
 #[derive(Debug, Clone)]
@@ -49,18 +53,30 @@ impl OrderStore for PostgresOrderStore {
         })
     }
 
+    fn for_writer(self: Arc<Self>) -> Arc<dyn OrderStore> {
+        match self.database.with_own_pool(WRITER_CONNECTIONS) {
+            Ok(database) => Arc::new(Self {
+                database,
+                node: Arc::clone(&self.node),
+            }),
+            Err(error) => {
+                tracing::error!(%error, "a writer shares the connections of the others");
+                self
+            }
+        }
+    }
+
     fn commit(&self, batch: Vec<Arc<Commit>>) -> BoxFuture<'static, Result<Vec<Committed>, StoreError>> {
         let node = Arc::clone(&self.node);
         // Should the server stand still, sending the batch again settles the outcome.
         self.database
-            .run(async move |database| commit(&database, &node, &batch).await)
+            .run_here(async move |database| commit(&database, &node, &batch).await)
     }
 
     fn answered(&self, deliveries: Vec<DeliveryId>) -> BoxFuture<'static, Result<HashSet<DeliveryId>, StoreError>> {
         self.database.run(async move |database| {
             let ids: Vec<Uuid> = deliveries.iter().map(|delivery| delivery.0).collect();
-            let statement =
-                "SELECT delivery_id FROM order_events WHERE delivery_id = ANY($1) AND answered_at IS NOT NULL";
+            let statement = "SELECT delivery_id FROM order_answers WHERE delivery_id = ANY($1)";
             let rows = database
                 .limited(async |client| {
                     let statement = client.prepare_cached(statement).await?;
@@ -73,16 +89,13 @@ impl OrderStore for PostgresOrderStore {
 
     fn record_answers(&self, mut answers: Vec<Answered>) -> BoxFuture<'static, Result<(), StoreError>> {
         self.database.run(async move |database| {
-            // Sorted, so that two recorders never lock the same rows in opposite order.
+            // Sorted, so that two recorders never wait for each other's keys in opposite order.
             answers.sort_by_key(|answer| answer.delivery_id);
             let ids: Vec<Uuid> = answers.iter().map(|answer| answer.delivery_id.0).collect();
             let times: Vec<DateTime<Utc>> = answers.iter().map(|answer| answer.at).collect();
-            let statement = "UPDATE order_events e SET answered_at = a.at \
-                             FROM unnest($1::uuid[], $2::timestamptz[]) AS a(delivery_id, at) \
-                             WHERE e.delivery_id = a.delivery_id AND e.answered_at IS NULL";
             database
                 .limited(async |client| {
-                    let statement = client.prepare_cached(statement).await?;
+                    let statement = client.prepare_cached(RECORD_ANSWERS).await?;
                     client.execute(&statement, &[&ids, &times]).await
                 })
                 .await?;
@@ -93,15 +106,15 @@ impl OrderStore for PostgresOrderStore {
 
 /// The order of a row of `load_order.sql`.
 fn order_of(id: OrderId, row: &Row) -> Result<Order, tokio_postgres::Error> {
-    let document: Option<Json<orderhook_domain::order::Document>> = row.try_get("document")?;
+    let document: Option<StoredJson<orderhook_domain::order::Document>> = row.try_get("document")?;
     let customer: Option<Json<_>> = row.try_get("customer")?;
-    let Json(memory): Json<Memory> = row.try_get("memory")?;
+    let StoredJson(memory): StoredJson<Memory> = row.try_get("memory")?;
     let number: Option<&str> = row.try_get("number")?;
     Ok(Order {
         id,
         version: row.try_get("version")?,
         number: number.map(|number| OrderNumber(number.into())),
-        document: document.map(|Json(mut document)| {
+        document: document.map(|StoredJson(mut document)| {
             document.customer = customer.map(|Json(customer)| customer);
             document
         }),
@@ -126,9 +139,11 @@ async fn commit(database: &Database, node: &str, batch: &[Arc<Commit>]) -> Resul
         columns.push(position, &batch[index])?;
         stock.push(position, &batch[index]);
     }
+    let has_notices = columns.has_notices();
+    let statement = commit_statement(!stock.is_empty(), has_notices);
     let rows = database
         .limited(async |client| {
-            let statement = client.prepare_cached(COMMIT_BATCH).await?;
+            let statement = client.prepare_cached(statement).await?;
             client.query(&statement, &columns.parameters(&node, &stock)).await
         })
         .await?;
@@ -149,7 +164,11 @@ async fn commit(database: &Database, node: &str, batch: &[Arc<Commit>]) -> Resul
             let number: Option<&str> = row.get("number");
             Committed::Stored {
                 number: number.map(|number| OrderNumber(number.into())),
-                notices: u32::try_from(row.get::<_, i64>("notices")).unwrap_or(u32::MAX),
+                notices: if has_notices {
+                    u32::try_from(row.get::<_, i64>("notices")).unwrap_or(u32::MAX)
+                } else {
+                    0
+                },
             }
         } else {
             Committed::Stale

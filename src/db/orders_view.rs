@@ -8,10 +8,10 @@ use orderhook_domain::money::Kopecks;
 use orderhook_domain::order::Document;
 use orderhook_domain::quantity::Quantity;
 use serde::Serialize;
-use tokio_postgres::types::Json;
 use tokio_postgres::{IsolationLevel, Row};
 use utoipa::ToSchema;
 
+use crate::db::stored_json::StoredJson;
 use crate::db::{Database, store_error};
 
 /// The shape of design contract 4.3. Amounts and money are strings, so that no reader makes a float of them.
@@ -147,7 +147,7 @@ async fn read(client: &Transaction<'_>, order_id: &OrderId) -> Result<Option<Ord
     };
     let events = client.query(EVENTS, &[&id]).await?;
     let notices = client.query(NOTICES, &[&id]).await?;
-    let document: Option<Json<Document>> = order.try_get("document")?;
+    let document: Option<StoredJson<Document>> = order.try_get("document")?;
     let money = |column: &str| -> Result<Option<String>, tokio_postgres::Error> {
         let kopecks: Option<i64> = order.try_get(column)?;
         Ok(kopecks.map(|kopecks| Kopecks::new(kopecks).to_string()))
@@ -165,7 +165,9 @@ async fn read(client: &Transaction<'_>, order_id: &OrderId) -> Result<Option<Ord
         delivered_at: order.try_get("delivered_at")?,
         cancelled_at: order.try_get("cancelled_at")?,
         cancel_reason: order.try_get("cancel_reason")?,
-        positions: document.map(|Json(document)| positions(&document)).unwrap_or_default(),
+        positions: document
+            .map(|StoredJson(document)| positions(&document))
+            .unwrap_or_default(),
         total: TotalView {
             price: money("total_price")?,
             discount_price: money("total_discount_price")?,

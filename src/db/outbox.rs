@@ -13,9 +13,9 @@ use orderhook_actors::ports::{Outbox, OutboxError, Peek, RecentSend, Settled, St
 use orderhook_domain::ids::{OrderId, OrderNumber, StoreId};
 use orderhook_domain::notice::{Notice, NoticeKind};
 use tokio_postgres::Row;
-use tokio_postgres::types::Json;
 
 use crate::db::Database;
+use crate::db::stored_json::StoredJson;
 
 const PEEK: &str = include_str!("../../sql/queries/outbox_peek.sql");
 const CLAIM: &str = include_str!("../../sql/queries/outbox_claim.sql");
@@ -150,8 +150,8 @@ enum Untold {
 /// A row of `outbox_peek.sql`.
 fn waiting_notice(row: &Row) -> Result<WaitingNotice, Untold> {
     let unreadable = |error: &dyn std::error::Error| Untold::Unreadable(error.to_string());
-    let facts: Option<Json<Notice>> = row.try_get("notice").map_err(|error| unreadable(&error))?;
-    let Json(notice) = facts.ok_or(Untold::Pruned)?;
+    let facts: Option<StoredJson<Notice>> = row.try_get("notice").map_err(|error| unreadable(&error))?;
+    let StoredJson(notice) = facts.ok_or(Untold::Pruned)?;
     let number: Option<&str> = row.get("number");
     Ok(WaitingNotice {
         notice_id: row.get("notice_id"),

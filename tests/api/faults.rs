@@ -171,7 +171,7 @@ async fn postgresql_crashed_under_load_refuses_and_comes_back_by_itself() {
     }
     let client = cluster.client().await;
     client
-        .execute("DELETE FROM order_events WHERE order_id = 'H1'", &[])
+        .execute("DELETE FROM order_arrivals WHERE order_id = 'H1'", &[])
         .await
         .unwrap();
     client

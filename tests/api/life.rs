@@ -114,7 +114,7 @@ async fn dialect_k_from_created_to_delivered() {
     let client = database.client().await;
     let row = client
         .query_one(
-            "SELECT delivery_from = '2026-11-24T18:00:00+03', customer ->> 'phone', document ->> 'shipping_method' \
+            "SELECT delivery_from = '2026-11-24T18:00:00+03', customer ->> 'phone', document::jsonb ->> 'shipping_method' \
              FROM orders WHERE order_id = $1",
             &[&id],
         )

@@ -74,7 +74,7 @@ pub(crate) async fn read(database: &TestDatabase, shown: Vec<Option<Value>>) -> 
     let of = |row: &Row| orders[row.get::<_, &str>("order_id")];
 
     let events = "SELECT order_id, delivery_id, order_version, event, received_at, sm_timestamp, outcome, notes, \
-                  answered_at, node, request_id, body, notice ->> 'kind' AS notice \
+                  answered_at, node, request_id, body, notice::jsonb ->> 'kind' AS notice \
                   FROM order_events ORDER BY order_version NULLS LAST, received_at";
     for row in client.query(events, &[]).await.unwrap() {
         all[of(&row)].events.push(event(&row));

@@ -67,7 +67,7 @@ impl Fixture {
             "changed" => r#"{"kind": "changed", "difference": {}, "line_change_count": 0}"#.to_owned(),
             other => format!(r#"{{"kind": "{other}"}}"#),
         };
-        let record = "INSERT INTO order_events (delivery_id, order_id, event, received_at, outcome, node, notice) \
+        let record = "INSERT INTO order_arrivals (delivery_id, order_id, event, received_at, outcome, node, notice) \
                       VALUES ($1, $2, 'created', now(), 'applied', 'test', $3::text::jsonb)";
         self.client
             .execute(record, &[&delivery_id, &order_id, &facts])

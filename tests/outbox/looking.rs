@@ -22,7 +22,7 @@ async fn a_chat_with_ten_thousand_notices_hides_no_other() {
         .await;
     fixture
         .execute(
-            "INSERT INTO order_events (delivery_id, event, received_at, outcome, node, notice) \
+            "INSERT INTO order_arrivals (delivery_id, event, received_at, outcome, node, notice) \
              SELECT delivery_id, 'changed', now(), 'applied', 'test', '{\"kind\": \"cancelled\"}' FROM notices \
              ON CONFLICT DO NOTHING",
         )
@@ -102,10 +102,10 @@ async fn a_notice_whose_facts_are_gone_fails_and_stops_nobody() {
     let unreadable = fixture.waits_for("H2", 1).await;
     let good = fixture.waits_for("H3", 1).await;
     fixture
-        .execute("UPDATE order_events SET notice = NULL WHERE order_id = 'H1'")
+        .execute("UPDATE order_arrivals SET notice = NULL WHERE order_id = 'H1'")
         .await;
     fixture
-        .execute("UPDATE order_events SET notice = '{\"kind\": \"poem\"}' WHERE order_id = 'H2'")
+        .execute("UPDATE order_arrivals SET notice = '{\"kind\": \"poem\"}' WHERE order_id = 'H2'")
         .await;
     assert_eq!(ids(&fixture.peek().await), [good]);
     let stored = fixture.stored(pruned).await;
@@ -241,7 +241,7 @@ async fn no_statement_reads_the_history() {
             .map(|row| row.get(0))
             .collect();
         let plan = plan.join("\n");
-        for table in ["notices", "orders", "order_events"] {
+        for table in ["notices", "orders", "order_arrivals"] {
             let reads_all = plan.lines().any(|line| line.contains(&format!("Seq Scan on {table}")));
             assert!(!reads_all, "{signature}:\n{plan}");
         }
@@ -252,7 +252,7 @@ async fn no_statement_reads_the_history() {
             let is_partial = ["notices_pending", "notices_waiting_for_chat"]
                 .iter()
                 .any(|index| line.contains(index));
-            let is_history = [" on notices", " on orders", " on order_events"]
+            let is_history = [" on notices", " on orders", " on order_arrivals"]
                 .iter()
                 .any(|table| line.contains(table));
             assert!(!is_whole || is_partial || !is_history, "{signature}: {line}\n{plan}");

@@ -26,7 +26,27 @@ enum Found {
     Notices(Vec<WaitingNotice>),
 }
 
+/// Wake-ups that come so soon after a look are followed together.
+const GATHER: Duration = Duration::from_millis(50);
+
 impl NotifierActor {
+    /// Follows a wake-up. One comes with every group commit that left notices: the first is followed at
+    /// once, and a flood of them costs the database no more than twenty looks a second.
+    pub(super) fn look_soon(&mut self, context: &mut Context<Self>) {
+        if self.look_is_due {
+            return;
+        }
+        let since = self.looked.map_or(GATHER, |looked| looked.elapsed());
+        if since >= GATHER {
+            return self.look(context);
+        }
+        self.look_is_due = true;
+        context.run_later(GATHER - since, |actor, context| {
+            actor.look_is_due = false;
+            actor.look(context);
+        });
+    }
+
     /// Looks for what may be sent now, one look at a time.
     pub(super) fn look(&mut self, context: &mut Context<Self>) {
         self.drop_old_replies();
@@ -50,6 +70,7 @@ impl NotifierActor {
             return;
         }
         self.looking = true;
+        self.looked = Some(now);
         self.look_again = false;
         let looking = self.looking_for(is_seeded, places, now);
         context.spawn(looking.into_actor(self).map(move |found, actor, context| {

@@ -21,6 +21,10 @@ pub trait OrderStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`] or [`StoreError::Transient`].
     fn load(&self, order_id: &OrderId) -> BoxFuture<'static, Result<Option<Order>, StoreError>>;
 
+    /// The store as one persistence actor uses it: it is called on that actor's thread only, with two batches
+    /// at a time at most, and may keep connections there.
+    fn for_writer(self: Arc<Self>) -> Arc<dyn OrderStore>;
+
     /// Commits all of them in one transaction and says for each, in the given order, what became of
     /// it. At most one commit of an order may be in the batch. A commit whose version is stale or
     /// whose delivery is stored already leaves no row at all and harms no other.

@@ -191,6 +191,10 @@ impl OrderStore for MemoryOrderStore {
         .boxed()
     }
 
+    fn for_writer(self: Arc<Self>) -> Arc<dyn OrderStore> {
+        self
+    }
+
     fn commit(&self, batch: Vec<Arc<Commit>>) -> BoxFuture<'static, Result<Vec<Committed>, StoreError>> {
         let store = self.clone();
         async move {

@@ -14,7 +14,9 @@ use crate::support::{content, created, hook_until, order_id, settings, with_acto
 fn events_that_gather_during_a_flush_are_one_transaction() {
     let store = MemoryOrderStore::default();
     store.hold();
-    with_actors(settings(), &store.clone(), async |actors| {
+    let mut settings = settings();
+    settings.persistence.second_batch_rows = 41;
+    with_actors(settings, &store.clone(), async |actors| {
         let deliver = |name: String| {
             let actors = actors.clone();
             actix_rt::spawn(async move { actors.orders.deliver(created(&name)).await })
@@ -31,6 +33,35 @@ fn events_that_gather_during_a_flush_are_one_transaction() {
             result.unwrap().unwrap();
         }
         assert_eq!(store.batches(), [1, 40]);
+    });
+}
+
+#[test]
+fn a_second_transaction_starts_beside_the_first_when_enough_has_gathered() {
+    let store = MemoryOrderStore::default();
+    store.hold();
+    let mut settings = settings();
+    settings.persistence.second_batch_rows = 8;
+    with_actors(settings, &store.clone(), async |actors| {
+        let deliver = |name: String| {
+            let actors = actors.clone();
+            actix_rt::spawn(async move { actors.orders.deliver(created(&name)).await })
+        };
+        let first = deliver("H0".to_owned());
+        store.transactions_begun(1).await;
+        let others: Vec<_> = (1..=20).map(|number| deliver(format!("H{number}"))).collect();
+        store.transactions_begun(2).await;
+        while actors.mailboxes()[1].depth < 21 {
+            tokio::task::yield_now().await;
+        }
+        store.release();
+        first.await.unwrap().unwrap();
+        for result in join_all(others).await {
+            result.unwrap().unwrap();
+        }
+        let mut batches = store.batches();
+        batches.sort_unstable();
+        assert_eq!(batches, [1, 8, 12], "a third one waits for one of the two");
     });
 }
 

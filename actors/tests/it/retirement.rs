@@ -27,7 +27,11 @@ fn a_finished_order_retires_and_comes_back_from_its_row() {
         }
         let again = actors.orders.deliver(created("H1")).await.unwrap();
         assert_eq!(again.number, store.order(&order_id("H1")).unwrap().number);
-        assert_eq!(store.loads(), 2);
+        assert_eq!(
+            store.loads(),
+            1,
+            "a created is taken for the first event until its version is lost"
+        );
     });
 }
 
