@@ -116,6 +116,7 @@ impl Node {
         gauge!(actor_metrics::ORDERS_ACTIVE).set(self.actors.orders.active() as f64);
         for mailbox in self.mailboxes() {
             gauge!(actor_metrics::MAILBOX_DEPTH, "actor" => mailbox.actor).set(mailbox.depth as f64);
+            gauge!(actor_metrics::MAILBOX_BOUND, "actor" => mailbox.actor).set(mailbox.bound as f64);
         }
         let outbox = *self.outbox.borrow();
         gauge!(NOTICES_PENDING).set(outbox.pending as f64);

@@ -84,6 +84,10 @@ fn describe() {
         actors::MAILBOX_DEPTH,
         "Commands that wait or are being handled, by actor kind"
     );
+    describe_gauge!(
+        actors::MAILBOX_BOUND,
+        "Commands that the mailboxes hold together before they refuse, by actor kind"
+    );
     describe_histogram!(
         actors::MAILBOX_WAIT_SECONDS,
         Unit::Seconds,

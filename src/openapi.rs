@@ -173,7 +173,7 @@ pub struct ErrorItem {
 pub struct Mailboxes {
     /// Which node.
     node: String,
-    /// One object per actor kind: depth, high-water mark, refusals, times of waiting and handling.
+    /// One object per actor kind: depth, bound, high-water mark, refusals, times of waiting and handling.
     #[schema(value_type = Vec<Object>)]
     mailboxes: Vec<String>,
     /// Order actors alive.

@@ -58,6 +58,7 @@ enum NoEntry {
 
 impl Gate {
     fn new(capacity: usize, stats: Arc<MailboxStats>) -> Arc<Self> {
+        stats.opened(capacity);
         Arc::new(Self {
             taken: AtomicUsize::new(0),
             capacity,
@@ -98,6 +99,12 @@ impl Gate {
         self.taken
             .compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.stats.gone(self.capacity);
     }
 }
 

@@ -3,6 +3,8 @@
 
 /// Commands that wait or are being handled, by actor kind. Gauge.
 pub const MAILBOX_DEPTH: &str = "orderhook_mailbox_depth";
+/// Commands that the mailboxes of an actor kind hold together before they refuse. Gauge.
+pub const MAILBOX_BOUND: &str = "orderhook_mailbox_bound";
 /// From sending a command to the start of its work, by actor kind and message type. Histogram.
 pub const MAILBOX_WAIT_SECONDS: &str = "orderhook_mailbox_wait_seconds";
 /// From the start of the work to its end, by actor kind and message type. Histogram.

@@ -70,6 +70,7 @@ async fn mailboxes_show_what_passed_through_them() {
     }
     let order = actors.iter().find(|mailbox| mailbox["actor"] == "order").unwrap();
     assert_eq!(order["depth"], 0);
+    assert_eq!(order["bound"], 5 * 128, "five orders, each with a queue of its own");
     assert!(order["high_water"].as_u64().unwrap() >= 1);
     assert_eq!(order["messages"][0]["handle"]["count"], 5);
 }

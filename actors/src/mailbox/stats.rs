@@ -14,6 +14,8 @@ pub struct MailboxStats {
     actor: &'static str,
     /// Commands that wait or are being handled, over all mailboxes of the kind.
     depth: AtomicUsize,
+    /// How many commands all mailboxes of the kind hold together before they refuse.
+    bound: AtomicUsize,
     /// The highest that `depth` has been.
     high_water: AtomicUsize,
     /// The highest depth of one single mailbox.
@@ -81,6 +83,8 @@ pub struct MailboxShown {
     pub actor: &'static str,
     /// Commands that wait or are being handled now.
     pub depth: usize,
+    /// How many all mailboxes of the kind hold together before they refuse; grows with the actors alive.
+    pub bound: usize,
     /// The highest that `depth` has been since the start.
     pub high_water: usize,
     /// The highest depth of one single mailbox since the start.
@@ -123,6 +127,7 @@ impl MailboxStats {
         Arc::new(Self {
             actor,
             depth: AtomicUsize::new(0),
+            bound: AtomicUsize::new(0),
             high_water: AtomicUsize::new(0),
             deepest: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
@@ -156,6 +161,7 @@ impl MailboxStats {
         MailboxShown {
             actor: self.actor,
             depth: self.depth(),
+            bound: self.bound.load(Ordering::Relaxed),
             high_water: self.high_water.load(Ordering::Relaxed),
             deepest: self.deepest.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
@@ -169,6 +175,16 @@ impl MailboxStats {
                 })
                 .collect(),
         }
+    }
+
+    /// There is one more mailbox of the kind.
+    pub(super) fn opened(&self, capacity: usize) {
+        self.bound.fetch_add(capacity, Ordering::Relaxed);
+    }
+
+    /// A mailbox of the kind is gone.
+    pub(super) fn gone(&self, capacity: usize) {
+        self.bound.fetch_sub(capacity, Ordering::Relaxed);
     }
 
     /// A command took a place in a mailbox that holds `inside` now.
