@@ -118,7 +118,7 @@ impl OrderRegistry {
                     Err(_closed) => {
                         self.evict(id, &entry, "lost");
                         lost += 1;
-                        tracing::error!(order_id = %id, lost, "an order actor died");
+                        tracing::error!(order_id = id.as_str(), lost, "an order actor died");
                         if lost == MAX_LOST_ACTORS {
                             return Err(DeliverError::Unstorable);
                         }

@@ -14,6 +14,10 @@ use tokio_postgres::types::Json;
 use crate::db::chats::{ONE_AT_A_TIME, OTHERS_ARE_TOLD};
 use crate::db::{Database, store_error};
 
+mod told;
+
+use told::Told;
+
 const PEEK: &str = include_str!("../../sql/queries/outbox_peek.sql");
 
 /// [`Outbox`] on the tables of `sql/migrations`.
@@ -114,10 +118,15 @@ impl Outbox for PostgresOutbox {
         self.run(async move |database| {
             let mut client = database.connection().await?;
             let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
+            let told = Told::find(&transaction, &settled.notice_ids)
+                .await
+                .map_err(|error| store_error(&error))?;
             settle(&transaction, &settled)
                 .await
                 .map_err(|error| store_error(&error))?;
-            transaction.commit().await.map_err(|error| store_error(&error))
+            transaction.commit().await.map_err(|error| store_error(&error))?;
+            told.log(&settled);
+            Ok(())
         })
     }
 

@@ -162,8 +162,9 @@ impl NotifierActor {
         if turn.maybe_sent && outcome == "sent" {
             count(&turn.kinds, "repeated");
         }
-        if let Some(error) = &error {
-            tracing::warn!(notices = turn.notice_ids.len(), error, "a message was not sent");
+        // What became of notices is logged by the outbox, which knows the orders; an answer has no rows.
+        if let Some(error) = error.as_ref().filter(|_| turn.notice_ids.is_empty()) {
+            tracing::warn!(chat_id = turn.chat_id, error, "an answer to a chat was not sent");
         }
         self.show(|shown| {
             shown.token_refused = token_refused;

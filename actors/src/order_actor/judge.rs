@@ -125,7 +125,7 @@ async fn load(context: &OrderContext, id: &OrderId, deadline: Instant) -> Result
                 return Err(DeliverError::Unavailable);
             }
             Err(StoreError::Data(cause)) => {
-                tracing::error!(%cause, order_id = %id, "a stored order cannot be read");
+                tracing::error!(%cause, order_id = id.as_str(), "a stored order cannot be read");
                 return Err(DeliverError::Unstorable);
             }
         }
@@ -149,7 +149,11 @@ fn count(id: &OrderId, notes: &[Note]) {
             Note::Conflict(conflict) => {
                 let conflict = conflict.as_str();
                 ::metrics::counter!(metrics::CONFLICTS_TOTAL, "conflict" => conflict).increment(1);
-                tracing::warn!(order_id = %id, conflict, "an order contradicts itself; staff may hold a wrong list");
+                tracing::warn!(
+                    order_id = id.as_str(),
+                    conflict,
+                    "an order contradicts itself; staff may hold a wrong list"
+                );
             }
             Note::CompositionRestored => {
                 ::metrics::counter!(metrics::COMPOSITIONS_RESTORED_TOTAL).increment(1);
