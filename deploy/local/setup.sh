@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Installs what the other scripts need (Debian and its relatives), or says what is missing.
-# Quick and silent when everything is there.
+# Installs what the other scripts need (Debian and its relatives), or says what is missing; with the
+# argument `tests` also what only the tests need. Quick and silent when everything is there.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$repo"
+for_tests=${1-}
 
 # Prints the Debian packages that are missing, one a line.
 missing_packages() {
     find_pg_bin '*' >/dev/null || echo postgresql
     command -v curl >/dev/null || echo curl
     command -v jq >/dev/null || echo jq
+    # Its promtool checks the alerts, and the server fires them.
+    [[ $for_tests != tests ]] || { command -v promtool && command -v prometheus; } >/dev/null || echo prometheus
     # The ring crate compiles C; build-essential brings the C library's headers as well.
     command -v cc >/dev/null || echo build-essential
     command -v make >/dev/null || echo make
@@ -18,14 +21,26 @@ missing_packages() {
 }
 
 # Installing postgresql makes and starts a cluster for the machine, unless told not to. We bring our
-# own; the machine's settings are as before afterwards.
+# own; the machine's settings are as before afterwards. Installing prometheus starts a server for the
+# machine, unless a policy forbids that now, and with every boot, unless its unit is masked, which it
+# stays.
 install_packages() {
     local no_cluster=/etc/postgresql-common/createcluster.d/orderhook-setup.conf
     local apt=("$@" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
+    local no_server=/usr/sbin/policy-rc.d unit=/etc/systemd/system/prometheus.service
+    # Somebody's own policy stays, and decides.
+    if [[ " ${packages[*]} " != *' prometheus '* || -e $no_server ]]; then no_server=''; fi
     # shellcheck disable=SC2064 # The values of now.
-    trap "$* rm -f $no_cluster" EXIT
+    trap "$* rm -f $no_cluster $no_server" EXIT
     "$@" mkdir -p "${no_cluster%/*}"
     "$@" sh -c "echo 'create_main_cluster = false' >$no_cluster"
+    if [[ -n $no_server ]]; then
+        "$@" sh -c "printf '%s\n' '#!/bin/sh' 'case \$1 in prometheus*) exit 101 ;; esac' >$no_server && chmod 755 $no_server"
+    fi
+    if [[ " ${packages[*]} " == *' prometheus '* ]]; then
+        "$@" sh -c "mkdir -p ${unit%/*} && { [ -e $unit ] || ln -s /dev/null $unit; }"
+        say "prometheus is installed for the tests only; to run it as a service: systemctl unmask prometheus"
+    fi
     { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${packages[@]}"; } </dev/null >&2 ||
         die "apt-get could not install: ${packages[*]}"
 }

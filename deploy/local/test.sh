@@ -52,7 +52,7 @@ what_to_test() {
 
 supervise
 cd "$repo"
-"$here/setup.sh"
+"$here/setup.sh" tests
 mapfile -t packages < <(what_to_test "$@")
 work=$(mktemp -d "${TMPDIR:-/tmp}/orderhook-test.XXXXXX")
 # PostgreSQL's user must be able to enter it.
