@@ -136,6 +136,10 @@ fn describe() {
         "Age of the oldest notice that waits to be sent"
     );
     describe_counter!(actors::NOTICES_TOTAL, "Notices told to staff, by kind and outcome");
+    describe_counter!(
+        actors::NOTICE_PAUSES_TOTAL,
+        "Times that a chat, or all of them, had to wait beyond the usual, by reason"
+    );
     describe_gauge!(LEADER, "1 on the node that sends to Telegram, else 0");
     describe_gauge!(POOL_CONNECTIONS, "Connections to PostgreSQL, by state");
 }
@@ -160,6 +164,9 @@ fn register_zeros() {
         for outcome in ["sent", "probably_sent", "repeated", "retried", "failed"] {
             counter!(actors::NOTICES_TOTAL, "kind" => kind.as_str(), "outcome" => outcome).increment(0);
         }
+    }
+    for reason in ["telegram", "failure", "token"] {
+        counter!(actors::NOTICE_PAUSES_TOTAL, "reason" => reason).increment(0);
     }
     for event in ["started", "retired", "lost"] {
         counter!(actors::ORDER_ACTORS_TOTAL, "event" => event).increment(0);

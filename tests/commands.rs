@@ -139,7 +139,8 @@ async fn what_waits_for_a_removed_chat_waits_for_the_next_one() {
     // Nobody sends: the rows stay as they are written.
     client
         .batch_execute(
-            "INSERT INTO chats (store_id, role, chat_id) VALUES ('8001', 'pickers', 1), ('8001', 'store', 2); \
+            "INSERT INTO orders (order_id, version, number, store_id, status, closed, conflict, memory) VALUES ('H1', 1, '1', '8001', 'new', false, false, '{}'); \
+             INSERT INTO chats (store_id, role, chat_id) VALUES ('8001', 'pickers', 1), ('8001', 'store', 2); \
              INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state) VALUES \
              (gen_random_uuid(), 'H1', '8001', 'pickers', 1, 'new', 'pending')",
         )
@@ -172,7 +173,9 @@ async fn a_removed_chat_takes_no_notice_with_it_that_the_others_were_not_told() 
     // Chat 2 joined after H1 was committed, and has had H2.
     client
         .batch_execute(
-            "INSERT INTO chats (store_id, role, chat_id) VALUES ('8001', 'pickers', 1), ('8001', 'pickers', 2); \
+            "INSERT INTO orders (order_id, version, number, store_id, status, closed, conflict, memory) VALUES \
+             ('H1', 1, '1', '8001', 'new', false, false, '{}'), ('H2', 1, '2', '8001', 'new', false, false, '{}'); \
+             INSERT INTO chats (store_id, role, chat_id) VALUES ('8001', 'pickers', 1), ('8001', 'pickers', 2); \
              INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state) VALUES \
              ('00000000-0000-0000-0000-000000000001', 'H1', '8001', 'pickers', 1, 'new', 'pending'), \
              ('00000000-0000-0000-0000-000000000002', 'H2', '8001', 'pickers', 1, 'new', 'pending'), \
@@ -194,11 +197,21 @@ async fn a_removed_chat_takes_no_notice_with_it_that_the_others_were_not_told() 
         ],
     );
     let rows = client
-        .query("SELECT order_id, state, chat_id FROM notices ORDER BY order_id", &[])
+        .query(
+            "SELECT order_id, state, chat_id FROM notices ORDER BY order_id, chat_id",
+            &[],
+        )
         .await
         .unwrap();
     let rows: Vec<(&str, &str, Option<i64>)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
-    assert_eq!(rows, [("H1", "no_chat", None), ("H2", "sent", Some(2))]);
+    assert_eq!(
+        rows,
+        [
+            ("H1", "no_chat", None),
+            ("H2", "failed", Some(1)),
+            ("H2", "sent", Some(2))
+        ]
+    );
 }
 
 #[actix_rt::test]

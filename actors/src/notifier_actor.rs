@@ -5,20 +5,26 @@
 //! slow or blocked chat delays nobody else. A failed notice never fails a hook (invariant 9): hooks know
 //! nothing of this actor but that it can be woken.
 
+mod ended;
+mod look;
 pub mod pacing;
+mod reply;
 mod send;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
+// The clock of the timers, so that tests move both together.
+use tokio::time::Instant;
 
-use crate::mailbox::{Command, Envelope, Handle, MailboxShown, MailboxStats, Working};
-use crate::ports::{Messenger, Outbox, OutboxError, Peek, Rendered, WaitingNotice};
-use pacing::{Pacing, PacingSettings};
+use crate::mailbox::{Command, Envelope, Handle, MailboxShown, MailboxStats};
+use crate::ports::{Messenger, Outbox, Rendered};
+use pacing::{Pacing, PacingSettings, Paused};
+use reply::Reply;
 
 /// The right to send, as long as it is fresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +42,8 @@ const FRESH: Duration = Duration::from_secs(4);
 impl Leadership {
     /// Whether this node may still send.
     #[must_use]
-    pub fn is_fresh(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.renewed) < FRESH
+    pub fn is_fresh(&self, now: impl Into<Instant>) -> bool {
+        now.into().saturating_duration_since(self.renewed) < FRESH
     }
 }
 
@@ -48,8 +54,10 @@ pub struct NotifierShown {
     pub epoch: Option<i64>,
     /// Messages on their way to Telegram.
     pub under_way: usize,
-    /// Chats that wait because sending to them failed.
-    pub failing_chats: usize,
+    /// Chats that may not be written to now.
+    pub paused_chats: Paused,
+    /// Answers and alarms that wait for their chats' next turns.
+    pub replies: usize,
     /// Telegram does not accept the bot's token; nothing can be sent to anybody.
     pub token_refused: bool,
     /// The last failure, for operations.
@@ -66,14 +74,8 @@ pub struct NotifierHandle {
 
 /// Wake-ups and answers that may wait.
 const QUEUE: usize = 256;
-/// Calls to Telegram at the same time.
-const MAX_UNDER_WAY: usize = 64;
-/// Notices of one chat that are looked at for one message.
-const PER_CHAT: i64 = 60;
 /// How often the actor looks without being woken.
 const TICK: Duration = Duration::from_millis(250);
-/// How often notices that wait for a chat are looked at again.
-const ADOPT_EVERY: Duration = Duration::from_secs(10);
 
 impl NotifierHandle {
     /// Starts the actor. It sends whenever `leadership` says that it may.
@@ -95,7 +97,7 @@ impl NotifierHandle {
             seeded_epoch: None,
             looking: false,
             look_again: false,
-            adopted: None,
+            kept_house: None,
             shown: show,
             replies: VecDeque::new(),
         });
@@ -107,9 +109,9 @@ impl NotifierHandle {
         let _ = self.actor.send(NotifierCommand::Wake);
     }
 
-    /// Sends an answer to a chat in its next turn, before its notices. `None` when too much waits
-    /// already; whoever asked will ask again. The receiver is told whether Telegram has taken it; it is
-    /// closed without a word when this node is not the leader any more.
+    /// Sends an answer to a chat in its next turn, before its notices. `None` when too much waits already;
+    /// whoever asked will ask again. One that was taken is tried for a minute. The receiver is told
+    /// whether Telegram has it; it is closed without a word when it was given up.
     #[must_use]
     pub fn reply(&self, chat_id: i64, message: Rendered) -> Option<oneshot::Receiver<bool>> {
         let (done, taken) = oneshot::channel();
@@ -130,7 +132,7 @@ impl NotifierHandle {
     }
 
     /// Waits until nothing is on its way to Telegram any more, at most until the deadline.
-    pub async fn idle(&self, deadline: Instant) -> bool {
+    pub async fn idle(&self, deadline: std::time::Instant) -> bool {
         let mut shown = self.shown.clone();
         let idle = shown.wait_for(|shown| shown.under_way == 0);
         tokio::time::timeout_at(deadline.into(), idle)
@@ -150,7 +152,7 @@ pub enum NotifierCommand {
         chat_id: i64,
         /// What.
         message: Rendered,
-        /// Told whether Telegram has taken it.
+        /// Told whether Telegram has it.
         done: oneshot::Sender<bool>,
     },
 }
@@ -179,19 +181,11 @@ pub struct NotifierActor {
     looking: bool,
     /// Something has happened since it began.
     look_again: bool,
-    /// When notices that wait for a chat were last looked at.
-    adopted: Option<Instant>,
+    /// When the outbox was last put right.
+    kept_house: Option<Instant>,
     shown: watch::Sender<NotifierShown>,
     /// Answers that wait for their chat's next turn; each keeps its place in the mailbox.
     replies: VecDeque<Reply>,
-}
-
-/// An answer that waits.
-struct Reply {
-    chat_id: i64,
-    message: Rendered,
-    working: Working,
-    done: oneshot::Sender<bool>,
 }
 
 impl Actor for NotifierActor {
@@ -212,21 +206,15 @@ impl Handler<Envelope<NotifierCommand>> for NotifierActor {
             self.replies.push_back(Reply {
                 chat_id,
                 message,
-                working,
                 done,
+                since: Instant::now(),
+                _working: working,
             });
         } else {
             drop(working);
         }
         self.look(context);
     }
-}
-
-/// What a look at the outbox found.
-enum Found {
-    Seeded(i64),
-    Notices(Vec<WaitingNotice>),
-    Nothing,
 }
 
 impl NotifierActor {
@@ -238,122 +226,14 @@ impl NotifierActor {
             .map(|leadership| leadership.epoch)
     }
 
-    /// Looks for notices that may be sent now, one look at a time.
-    fn look(&mut self, context: &mut Context<Self>) {
-        let epoch = self.epoch();
-        self.show(|shown| shown.epoch = epoch);
-        let Some(epoch) = epoch else {
-            // Whoever asked here will ask the next leader; hours later nobody wants the answer.
-            self.replies.clear();
-            return;
-        };
-        if self.looking {
-            self.look_again = true;
-            return;
-        }
-        if self.seeded_epoch == Some(epoch) {
-            self.send_replies(epoch, context);
-        }
-        let now = Instant::now();
-        let places = self
-            .pacing
-            .places(now)
-            .min(MAX_UNDER_WAY.saturating_sub(self.pacing.under_way()));
-        if places == 0 && self.seeded_epoch == Some(epoch) {
-            return;
-        }
-        self.looking = true;
-        self.look_again = false;
-        let looking = self.looking_for(epoch, places, now);
-        context.spawn(looking.into_actor(self).map(move |(recent, found), actor, context| {
-            actor.looking = false;
-            for send in recent {
-                actor.pacing.seed(send.chat_id, send.ago, Instant::now());
-            }
-            let found_some = match found {
-                Ok(Found::Seeded(epoch)) => {
-                    actor.seeded_epoch = Some(epoch);
-                    actor.pacing.start_carefully(Instant::now());
-                    false
-                }
-                Ok(Found::Notices(notices)) => {
-                    let by_chat = group(notices);
-                    let found_some = !by_chat.is_empty();
-                    for (chat_id, notices) in by_chat {
-                        actor.send(epoch, chat_id, &notices, context);
-                    }
-                    found_some
-                }
-                Ok(Found::Nothing) => false,
-                Err(error) => {
-                    tracing::warn!(%error, "the outbox could not be looked at");
-                    false
-                }
-            };
-            if found_some || actor.look_again {
-                actor.look(context);
-            }
-        }));
-    }
-
-    fn looking_for(
-        &mut self,
-        epoch: i64,
-        places: usize,
-        now: Instant,
-    ) -> impl Future<Output = (Vec<crate::ports::RecentSend>, Result<Found, OutboxError>)> + use<> {
-        let outbox = Arc::clone(&self.outbox);
-        let seeded = self.seeded_epoch == Some(epoch);
-        if !seeded {
-            self.pacing = Pacing::new(self.settings);
-        }
-        let adopts = self.adopted.is_none_or(|adopted| now - adopted >= ADOPT_EVERY);
-        if adopts {
-            self.adopted = Some(now);
-        }
-        let peek = Peek {
-            except_chats: self.pacing.closed_chats(now),
-            chats: i64::try_from(places).unwrap_or(i64::MAX),
-            per_chat: PER_CHAT,
-        };
-        async move {
-            if !seeded {
-                return match outbox.recent().await {
-                    Ok(recent) => (recent, Ok(Found::Seeded(epoch))),
-                    Err(error) => (Vec::new(), Err(error)),
-                };
-            }
-            if adopts && let Err(error) = outbox.adopt().await {
-                return (Vec::new(), Err(error));
-            }
-            let found = outbox.peek(peek).await;
-            let found = found.map(|notices| {
-                if notices.is_empty() {
-                    Found::Nothing
-                } else {
-                    Found::Notices(notices)
-                }
-            });
-            (Vec::new(), found)
-        }
-    }
-
     fn show(&self, change: impl FnOnce(&mut NotifierShown)) {
         self.shown.send_if_modified(|shown| {
             let before = shown.clone();
             change(shown);
             shown.under_way = self.pacing.under_way();
-            shown.failing_chats = self.pacing.failing_chats();
+            shown.paused_chats = self.pacing.paused(Instant::now());
+            shown.replies = self.replies.len();
             *shown != before
         });
     }
-}
-
-/// By chat, in the order of the rows.
-fn group(notices: Vec<WaitingNotice>) -> BTreeMap<i64, Vec<WaitingNotice>> {
-    let mut by_chat = BTreeMap::<i64, Vec<WaitingNotice>>::new();
-    for notice in notices {
-        by_chat.entry(notice.chat_id).or_default().push(notice);
-    }
-    by_chat
 }

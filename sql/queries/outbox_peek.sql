@@ -1,9 +1,10 @@
--- What waits for chats that may be written to: for each of them its oldest notices in their order, the
--- chat that has waited longest first. A chat whose oldest notice must still wait is left out whole, so
+-- What waits for chats that may be written to: for each of them its oldest notices in their order. First
+-- come chats that had no turn lately, the one that has waited longest first; then the others ($4), in turn:
+-- however much waits for many chats, a new order of another one does not wait behind it. A chat whose oldest notice must still wait is left out whole, so
 -- that nothing overtakes it. One busy chat cannot hide the others: each is looked up by its own index
 -- range, and rows are found by their state, never by "id > the last one": ids commit out of order.
 WITH due AS (
-    SELECT chat.chat_id, head.notice_id
+    SELECT chat.chat_id, row_number() OVER (ORDER BY served.turn NULLS FIRST, head.notice_id) AS place
     FROM (SELECT DISTINCT chat_id FROM chats WHERE role <> 'ops' AND disabled_at IS NULL AND chat_id <> ALL ($1)) AS chat
     CROSS JOIN LATERAL (
         SELECT notice_id, not_before
@@ -12,11 +13,12 @@ WITH due AS (
         ORDER BY notice_id
         LIMIT 1
     ) AS head
+    LEFT JOIN unnest($4::bigint[]) WITH ORDINALITY AS served(chat_id, turn) ON served.chat_id = chat.chat_id
     WHERE head.not_before IS NULL OR head.not_before <= now()
-    ORDER BY head.notice_id
+    ORDER BY place
     LIMIT $2
 )
-SELECT n.notice_id, n.chat_id, n.order_id, o.number, n.store_id, e.notice, n.created_at, n.attempts,
+SELECT n.notice_id, n.chat_id, n.order_id, o.number, n.store_id, n.kind, e.notice, n.created_at, n.attempts,
        n.claimed_by IS NOT NULL AS maybe_sent,
        (SELECT first.message_id
         FROM notices first
@@ -30,6 +32,7 @@ CROSS JOIN LATERAL (
     ORDER BY notice_id
     LIMIT $3
 ) AS n
-LEFT JOIN orders o ON o.order_id = n.order_id
-LEFT JOIN order_events e ON e.delivery_id = n.delivery_id
-ORDER BY due.notice_id, n.notice_id
+-- The limits keep these lookups by key: a plan made while the tables were empty would read them whole.
+LEFT JOIN LATERAL (SELECT number FROM orders WHERE order_id = n.order_id LIMIT 1) AS o ON true
+LEFT JOIN LATERAL (SELECT notice FROM order_events WHERE delivery_id = n.delivery_id LIMIT 1) AS e ON true
+ORDER BY due.place, n.notice_id

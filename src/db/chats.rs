@@ -1,10 +1,12 @@
 //! Who is told about which store.
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
 use orderhook_actors::ports::StoreError;
 use serde::Serialize;
-use tokio_postgres::Transaction;
+use tokio_postgres::types::ToSql;
 
+use crate::db::outbox::settle::{BeingSent, SUBSCRIPTION_ENDED, adopt, give_back, while_chats_stand_still};
 use crate::db::{Database, store_error};
 
 /// The store that stands for every store.
@@ -74,15 +76,17 @@ pub struct Added {
 /// # Errors
 /// [`StoreError`]; nothing has changed then.
 pub async fn add(database: &Database, store_id: &str, role: Role, chat_id: i64) -> Result<Added, StoreError> {
-    let mut client = database.connection().await?;
-    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
-    let added = add_in(&transaction, store_id, role, chat_id)
+    database
+        .limited(async |client| {
+            let transaction = while_chats_stand_still(client).await?;
+            let added = add_in(&transaction, store_id, role, chat_id).await?;
+            transaction.commit().await?;
+            Ok(added)
+        })
         .await
-        .map_err(|error| store_error(&error))?;
-    transaction.commit().await.map_err(|error| store_error(&error))?;
-    Ok(added)
 }
 
+/// [`add`] in a transaction in which the chats stand still.
 pub(super) async fn add_in(
     transaction: &Transaction<'_>,
     store_id: &str,
@@ -96,77 +100,19 @@ pub(super) async fn add_in(
         .execute(upsert, &[&store_id, &role.as_str(), &chat_id])
         .await?
         > 0;
-    // A chat with both roles is told once: a notice that it has already is not told to it again, and the
-    // row that waited for somebody has found him.
-    let told_already = "DELETE FROM notices w USING orders o \
-         WHERE w.state = 'no_chat' AND w.role = $2 AND ($1 = '*' OR w.store_id = $1) \
-           AND o.order_id = w.order_id AND o.status IN ('new', 'paid') \
-           AND EXISTS (SELECT FROM notices t WHERE t.delivery_id = w.delivery_id AND t.chat_id = $3)";
-    transaction
-        .execute(told_already, &[&store_id, &role.as_str(), &chat_id])
-        .await?;
-    let give = "UPDATE notices w SET chat_id = $3, state = 'pending' FROM orders o \
-         WHERE w.state = 'no_chat' AND w.role = $2 AND ($1 = '*' OR w.store_id = $1) \
-           AND o.order_id = w.order_id AND o.status IN ('new', 'paid')";
-    let waiting = transaction
-        .execute(give, &[&store_id, &role.as_str(), &chat_id])
-        .await?;
+    let waiting = adopt(transaction).await?;
     Ok(Added { is_new, waiting })
 }
 
-/// Ends a subscription and returns whether there was one. What still waits for the chat goes back to
-/// waiting for a chat where nobody else of the role is subscribed, and is dropped where others are told.
+/// Ends a subscription and returns whether there was one. What still waits for the chat waits for the next
+/// one where nobody else of the role is told the same.
 ///
 /// # Errors
 /// [`StoreError`]; nothing has changed then.
 pub async fn remove(database: &Database, store_id: &str, role: Role, chat_id: i64) -> Result<bool, StoreError> {
-    let mut client = database.connection().await?;
-    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
-    let removed = remove_in(&transaction, store_id, role, chat_id)
-        .await
-        .map_err(|error| store_error(&error))?;
-    transaction.commit().await.map_err(|error| store_error(&error))?;
-    Ok(removed)
-}
-
-/// Rows that still wait for the chat although none of its subscriptions covers them any more. A row that is
-/// being sent at this moment is not touched.
-const NOT_COVERED: &str = "n.state = 'pending' AND n.chat_id = $1 AND n.claimed_at IS NULL AND NOT EXISTS ( \
-     SELECT FROM chats c WHERE c.chat_id = $1 AND c.role <> 'ops' AND c.store_id IN (n.store_id, '*'))";
-
-async fn remove_in(
-    transaction: &Transaction<'_>,
-    store_id: &str,
-    role: Role,
-    chat_id: i64,
-) -> Result<bool, tokio_postgres::Error> {
-    transaction.batch_execute(ONE_AT_A_TIME).await?;
     let delete = "DELETE FROM chats WHERE store_id = $1 AND role = $2 AND chat_id = $3";
-    let removed = transaction
-        .execute(delete, &[&store_id, &role.as_str(), &chat_id])
-        .await?
-        > 0;
-    give_back(transaction, chat_id).await?;
-    Ok(removed)
-}
-
-/// Another chat of the row's store and role has this very event, or will have it: that one is subscribed is
-/// not enough, it may have come later.
-pub(super) const OTHERS_ARE_TOLD: &str = "EXISTS ( \
-     SELECT FROM chats c JOIN notices t ON t.chat_id = c.chat_id \
-     WHERE c.role = n.role AND c.store_id IN (n.store_id, '*') AND c.disabled_at IS NULL \
-       AND t.delivery_id = n.delivery_id AND t.state IN ('pending', 'sent'))";
-
-/// Two chats that leave at the same moment must not each count on the other one.
-pub(super) const ONE_AT_A_TIME: &str = "LOCK TABLE chats IN SHARE ROW EXCLUSIVE MODE";
-
-/// What waits for a chat that no subscription covers any more.
-async fn give_back(transaction: &Transaction<'_>, chat_id: i64) -> Result<(), tokio_postgres::Error> {
-    let others_are_told = format!("DELETE FROM notices n WHERE {NOT_COVERED} AND {OTHERS_ARE_TOLD}");
-    transaction.execute(&others_are_told, &[&chat_id]).await?;
-    let waits_again = format!("UPDATE notices n SET chat_id = NULL, state = 'no_chat' WHERE {NOT_COVERED}");
-    transaction.execute(&waits_again, &[&chat_id]).await?;
-    Ok(())
+    let removed = remove_where(database, chat_id, delete, &[&store_id, &role.as_str(), &chat_id]).await?;
+    Ok(removed > 0)
 }
 
 /// Ends all subscriptions of a chat and returns how many there were.
@@ -174,21 +120,24 @@ async fn give_back(transaction: &Transaction<'_>, chat_id: i64) -> Result<(), to
 /// # Errors
 /// [`StoreError`]; nothing has changed then.
 pub async fn remove_all(database: &Database, chat_id: i64) -> Result<u64, StoreError> {
-    let mut client = database.connection().await?;
-    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
-    transaction
-        .batch_execute(ONE_AT_A_TIME)
+    remove_where(database, chat_id, "DELETE FROM chats WHERE chat_id = $1", &[&chat_id]).await
+}
+
+async fn remove_where(
+    database: &Database,
+    chat_id: i64,
+    delete: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<u64, StoreError> {
+    database
+        .limited(async |client| {
+            let transaction = while_chats_stand_still(client).await?;
+            let removed = transaction.execute(delete, parameters).await?;
+            give_back(&transaction, Some(chat_id), SUBSCRIPTION_ENDED, BeingSent::Not).await?;
+            transaction.commit().await?;
+            Ok(removed)
+        })
         .await
-        .map_err(|error| store_error(&error))?;
-    let removed = transaction
-        .execute("DELETE FROM chats WHERE chat_id = $1", &[&chat_id])
-        .await
-        .map_err(|error| store_error(&error))?;
-    give_back(&transaction, chat_id)
-        .await
-        .map_err(|error| store_error(&error))?;
-    transaction.commit().await.map_err(|error| store_error(&error))?;
-    Ok(removed)
 }
 
 /// Whether a chat is told about a store.

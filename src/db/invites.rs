@@ -7,6 +7,7 @@ use rand::seq::IndexedRandom;
 use sha2::{Digest, Sha256};
 
 use crate::db::chats::{self, Added, Role};
+use crate::db::outbox::settle::while_chats_stand_still;
 use crate::db::{Database, store_error};
 
 /// Without letters and digits that are taken for each other on a phone.
@@ -65,24 +66,21 @@ pub async fn invite(
 /// # Errors
 /// [`StoreError`]; then the code is still good.
 pub async fn redeem(database: &Database, code: &str, chat_id: i64) -> Result<Option<Redeemed>, StoreError> {
-    let mut client = database.connection().await?;
-    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
-    let use_up = "UPDATE chat_invites SET used_at = now(), used_by = $2 \
-                  WHERE code_sha256 = $1 AND used_at IS NULL AND expires_at > now() RETURNING store_id, role";
-    let Some(row) = transaction
-        .query_opt(use_up, &[&digest(code), &chat_id])
+    database
+        .limited(async |client| {
+            let transaction = while_chats_stand_still(client).await?;
+            let use_up = "UPDATE chat_invites SET used_at = now(), used_by = $2 \
+                          WHERE code_sha256 = $1 AND used_at IS NULL AND expires_at > now() RETURNING store_id, role";
+            let Some(row) = transaction.query_opt(use_up, &[&digest(code), &chat_id]).await? else {
+                return Ok(None);
+            };
+            let store_id: String = row.get(0);
+            let Some(role) = Role::parse(row.get(1)) else {
+                return Ok(None);
+            };
+            let added = chats::add_in(&transaction, &store_id, role, chat_id).await?;
+            transaction.commit().await?;
+            Ok(Some(Redeemed { store_id, role, added }))
+        })
         .await
-        .map_err(|error| store_error(&error))?
-    else {
-        return Ok(None);
-    };
-    let store_id: String = row.get(0);
-    let Some(role) = Role::parse(row.get(1)) else {
-        return Ok(None);
-    };
-    let added = chats::add_in(&transaction, &store_id, role, chat_id)
-        .await
-        .map_err(|error| store_error(&error))?;
-    transaction.commit().await.map_err(|error| store_error(&error))?;
-    Ok(Some(Redeemed { store_id, role, added }))
 }

@@ -5,21 +5,23 @@
 //! takeover raises the epoch, which fences all claims of the old leader.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use orderhook_actors::notifier_actor::Leadership;
 use orderhook_actors::ports::StoreError;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use crate::db::{Database, store_error};
 
+const TAKE_OVER: &str = include_str!("../../sql/queries/leader_take_over.sql");
+const END_FROZEN: &str = include_str!("../../sql/queries/leader_end_frozen.sql");
+
 /// The advisory lock of the sender. The number is "sender" in ASCII.
-const LOCK: i64 = 0x7365_6e64_6572;
+pub const LOCK: i64 = 0x7365_6e64_6572;
 /// How often the leader renews and a standby looks.
 const EVERY: Duration = Duration::from_secs(1);
-/// A session that was ended gives its lock up within this.
-const SOON: Duration = Duration::from_millis(100);
 /// A renewal that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -82,17 +84,22 @@ async fn strive(
 /// Waits for the lock on one session, then keeps it until the session fails.
 async fn hold(database: &Database, node: &str, publish: &watch::Sender<Option<Leadership>>) -> Result<(), StoreError> {
     let client = database.dedicated_connection().await?;
-    while !within(try_lock(&client)).await? {
-        let ended = within(end_frozen_leader(&client)).await?;
-        tokio::time::sleep(if ended { SOON } else { EVERY }).await;
-    }
-    let asked = Instant::now();
-    let epoch = within(take_over(&client, node)).await?;
-    publish.send_replace(Some(Leadership { epoch, renewed: asked }));
+    let leadership = loop {
+        // The moment before asking counts: the answer may have been under way for long.
+        let asked = Instant::now();
+        if let Some(epoch) = within(take_over(&client, node)).await? {
+            break Leadership { epoch, renewed: asked };
+        }
+        // An ended session has left the lock behind: who ended it takes it without another pause.
+        if !within(end_frozen_leader(&client)).await? {
+            tokio::time::sleep(EVERY).await;
+        }
+    };
+    let epoch = leadership.epoch;
+    publish.send_replace(Some(leadership));
     tracing::info!(epoch, "this node sends to Telegram now");
     loop {
         tokio::time::sleep(EVERY).await;
-        // The moment before asking counts: the answer may have been under way for long.
         let asked = Instant::now();
         if !within(renew(&client, epoch)).await? {
             return Ok(());
@@ -107,35 +114,22 @@ async fn within<T>(work: impl Future<Output = Result<T, tokio_postgres::Error>>)
     done.map_err(|error| store_error(&error))
 }
 
-async fn try_lock(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    Ok(client
-        .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
-        .await?
-        .get(0))
+/// Takes the lock and with it the next epoch; `None` while another session has the lock.
+async fn take_over(client: &Client, node: &str) -> Result<Option<i64>, tokio_postgres::Error> {
+    let row = client.query_opt(TAKE_OVER, &[&LOCK, &node]).await?;
+    Ok(row.map(|row| row.get(0)))
 }
 
-/// Ends the session that holds the lock when the sign of life is old. A session that froze before its
-/// first sign of life is given a little longer. Returns whether there was one.
+/// Ends the session that holds the lock if its node gives no sign of life, and returns whether it did.
 async fn end_frozen_leader(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let end = "SELECT l.pid, pg_terminate_backend(l.pid) \
-               FROM pg_locks l, sender_leader s \
-               WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
-                 AND ((l.classid::bigint << 32) | l.objid::bigint) = $1 \
-                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-                 AND s.renewed_at < now() - interval '5 seconds' \
-                 AND (s.backend_pid = l.pid OR s.renewed_at < now() - interval '15 seconds')";
-    let ended = client.query(end, &[&LOCK]).await?;
-    for row in &ended {
-        let backend_pid: i32 = row.get(0);
-        tracing::warn!(backend_pid, "the leader is frozen; its session was ended");
+    let rows = client.query(END_FROZEN, &[&LOCK]).await?;
+    for row in &rows {
+        tracing::warn!(
+            backend_pid = row.get::<_, i32>("pid"),
+            "the leader is frozen; its session was ended"
+        );
     }
-    Ok(!ended.is_empty())
-}
-
-async fn take_over(client: &Client, node: &str) -> Result<i64, tokio_postgres::Error> {
-    let take_over = "UPDATE sender_leader SET epoch = epoch + 1, node = $1, backend_pid = pg_backend_pid(), renewed_at = now() \
-                     RETURNING epoch";
-    Ok(client.query_one(take_over, &[&node]).await?.get(0))
+    Ok(rows.iter().any(|row| row.get("ended")))
 }
 
 async fn renew(client: &Client, epoch: i64) -> Result<bool, tokio_postgres::Error> {

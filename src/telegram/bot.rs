@@ -174,7 +174,12 @@ fn network(error: reqwest::Error) -> Failure {
         words = format!("{words}: {deeper}");
         cause = deeper.source();
     }
-    Failure::Other(SendError::Temporary(words))
+    // Without a connection nothing went out; after that only an answer could tell.
+    Failure::Other(if error.is_connect() {
+        SendError::Temporary(words)
+    } else {
+        SendError::Unanswered(words)
+    })
 }
 
 #[cfg(test)]

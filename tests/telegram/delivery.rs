@@ -134,10 +134,10 @@ async fn a_server_in_trouble_is_tried_again_soon() {
 #[tokio::test]
 async fn a_lost_answer_is_tried_again_and_a_broken_one_is_not() {
     let (fake, result) = after(Fault::LoseAnswer).await;
-    assert!(matches!(result, Err(SendError::Temporary(_))), "{result:?}");
+    assert!(matches!(result, Err(SendError::Unanswered(_))), "{result:?}");
     assert_eq!(fake.messages(CHAT).len(), 1);
     let (fake, result) = after(Fault::CloseConnection).await;
-    assert!(matches!(result, Err(SendError::Temporary(_))), "{result:?}");
+    assert!(matches!(result, Err(SendError::Unanswered(_))), "{result:?}");
     assert_eq!(fake.messages(CHAT).len(), 0);
     let (fake, result) = after(Fault::BadJson).await;
     assert!(matches!(result, Err(SendError::ProbablySent(_))), "{result:?}");
@@ -154,7 +154,7 @@ async fn a_server_that_hangs_is_left_after_the_time_limit() {
     let (hanging, other) = tokio::join!(hanging, other);
     assert_eq!(other, Ok(1));
     match hanging {
-        Err(SendError::Temporary(words)) => assert!(words.starts_with("no answer in time"), "{words}"),
+        Err(SendError::Unanswered(words)) => assert!(words.starts_with("no answer in time"), "{words}"),
         other => panic!("{other:?}"),
     }
 }

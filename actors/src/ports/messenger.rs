@@ -53,7 +53,11 @@ pub enum SendError {
     /// Telegram has very likely taken it, but its answer could not be read: do not repeat it.
     #[error("Telegram's answer could not be read: {0}")]
     ProbablySent(String),
-    /// A network error, a time limit, a 5xx: try again after a pause.
+    /// It went out and nothing came back: Telegram may have taken it. Try again after a pause; it may come
+    /// twice.
+    #[error("Telegram did not answer: {0}")]
+    Unanswered(String),
+    /// A network error, a 5xx: Telegram has not taken it. Try again after a pause.
     #[error("Telegram did not take the message: {0}")]
     Temporary(String),
 }

@@ -10,18 +10,19 @@ use orderhook_domain::notice::Notice;
 /// The sending side of the outbox. Rows are claimed right before they are sent, by the epoch of the
 /// leader; a leader that was replaced can claim nothing, and marks nothing that the new one has claimed.
 pub trait Outbox: Send + Sync + 'static {
-    /// What waits for chats that may be written to: the oldest notices of each chat in their order,
-    /// the chat that has waited longest first.
+    /// What waits for chats that may be written to: the oldest notices of each chat in their order, as many
+    /// chats as are asked for. The chat whose last turn is longest ago comes first.
     ///
     /// # Errors
     /// [`OutboxError::Unavailable`].
     fn peek(&self, request: Peek) -> BoxFuture<'static, Result<Vec<WaitingNotice>, OutboxError>>;
 
-    /// Marks these as being sent by this epoch, all or none.
+    /// Marks these as being sent to this chat by this epoch, all or none.
     ///
     /// # Errors
-    /// [`OutboxError::NotLeader`] when another epoch is the leader's, or a row is not waiting any more.
-    fn claim(&self, epoch: i64, notice_ids: Vec<i64>) -> BoxFuture<'static, Result<(), OutboxError>>;
+    /// [`OutboxError::NotMine`] when another epoch is the leader's, or one of them waits for this chat no
+    /// more; nothing was marked then.
+    fn claim(&self, epoch: i64, chat_id: i64, notice_ids: Vec<i64>) -> BoxFuture<'static, Result<(), OutboxError>>;
 
     /// Records what became of notices that were claimed and sent together.
     ///
@@ -29,19 +30,20 @@ pub trait Outbox: Send + Sync + 'static {
     /// [`OutboxError::Unavailable`]; the caller keeps the result and tries again.
     fn settle(&self, settled: Settled) -> BoxFuture<'static, Result<(), OutboxError>>;
 
-    /// What was sent within the last minute, by whoever was the leader: a new one paces from that.
+    /// What was sent, or may have been sent, within the last minute, by whoever was the leader: a new one
+    /// paces from that.
     ///
     /// # Errors
     /// [`OutboxError::Unavailable`].
     fn recent(&self) -> BoxFuture<'static, Result<Vec<RecentSend>, OutboxError>>;
 
-    /// Gives notices of open orders that wait for a chat to one that has subscribed meanwhile, and
-    /// returns how many. Subscribing does that by itself; this catches what was committed at the same
-    /// moment.
+    /// Puts right what nobody could see when it was written: gives notices of open orders that wait for a
+    /// chat to one that has subscribed meanwhile, takes them back from chats whose subscription ended
+    /// meanwhile, and drops those of orders that are over. Returns how many got a chat.
     ///
     /// # Errors
     /// [`OutboxError::Unavailable`].
-    fn adopt(&self) -> BoxFuture<'static, Result<u64, OutboxError>>;
+    fn keep_house(&self) -> BoxFuture<'static, Result<u64, OutboxError>>;
 }
 
 /// Which notices are looked for.
@@ -49,6 +51,9 @@ pub trait Outbox: Send + Sync + 'static {
 pub struct Peek {
     /// Chats that have a message in flight or may not be written to now.
     pub except_chats: Vec<i64>,
+    /// Chats that had a turn lately, the one whose turn is longest ago first. Others come before them, the
+    /// one that has waited longest first.
+    pub served_chats: Vec<i64>,
     /// At most so many chats.
     pub chats: i64,
     /// At most so many notices of each.
@@ -74,7 +79,7 @@ pub struct WaitingNotice {
     pub created_at: DateTime<Utc>,
     /// How often sending it was tried before.
     pub attempts: i32,
-    /// It was claimed by a leader that never said what became of it: sending it may repeat it.
+    /// It was sent, or claimed to be sent, and nobody knows whether Telegram took it: sending it may repeat it.
     pub maybe_sent: bool,
     /// The message that announced the order in this chat, to reply to.
     pub first_message_id: Option<i64>,
@@ -121,6 +126,8 @@ pub enum SettledAs {
         after: Duration,
         /// For operations.
         error: String,
+        /// Telegram may have taken it: sending it again may repeat it.
+        maybe_sent: bool,
     },
     /// The chat takes no messages any more: it is disabled. What waits for it waits for the next chat of
     /// its store where nobody else is told, and has failed where others are.
@@ -138,9 +145,9 @@ pub enum SettledAs {
 /// Why the outbox did not do it, by the reaction it needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutboxError {
-    /// Somebody else sends these: look again.
-    #[error("this node may not send them any more")]
-    NotLeader,
+    /// Another node is the leader, or these notices wait no more: look again.
+    #[error("these notices are not this node's to send")]
+    NotMine,
     /// Try again soon.
     #[error("the database did not finish: {0}")]
     Unavailable(String),

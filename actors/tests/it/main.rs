@@ -4,7 +4,6 @@
 mod group_commit;
 mod mailbox_limits;
 mod notifier;
-mod pacing;
 mod panic_recovery;
 mod repeats;
 mod retirement;

@@ -1,96 +1,115 @@
-//! Answers to staff and alarms: only the leader sends them, and whoever waits for one is told.
+//! The notifier over an outbox and a messenger in memory. Time stands still until nobody has anything to
+//! do, and then jumps to the next timer: minutes pass in milliseconds.
 
+mod failures;
+mod leadership;
+mod replies;
+mod turns;
+
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use orderhook_actors::notifier_actor::pacing::PacingSettings;
 use orderhook_actors::notifier_actor::{Leadership, NotifierHandle};
-use orderhook_actors::ports::{
-    Messenger, Outbox, OutboxError, Peek, RecentSend, Rendered, SendError, Settled, WaitingNotice,
-};
+use orderhook_actors::ports::Messenger;
+use orderhook_actors::testkit::{MemoryMessenger, MemoryOutbox};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-/// An outbox in which nothing waits.
-struct Empty;
+const PRIVATE: i64 = 1;
+const OTHER: i64 = 2;
+const GROUP: i64 = -100;
 
-impl Outbox for Empty {
-    fn peek(&self, _: Peek) -> BoxFuture<'static, Result<Vec<WaitingNotice>, OutboxError>> {
-        async { Ok(Vec::new()) }.boxed()
-    }
-
-    fn claim(&self, _: i64, _: Vec<i64>) -> BoxFuture<'static, Result<(), OutboxError>> {
-        async { Ok(()) }.boxed()
-    }
-
-    fn settle(&self, _: Settled) -> BoxFuture<'static, Result<(), OutboxError>> {
-        async { Ok(()) }.boxed()
-    }
-
-    fn recent(&self) -> BoxFuture<'static, Result<Vec<RecentSend>, OutboxError>> {
-        async { Ok(Vec::new()) }.boxed()
-    }
-
-    fn adopt(&self) -> BoxFuture<'static, Result<u64, OutboxError>> {
-        async { Ok(0) }.boxed()
-    }
+const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
 }
 
-/// A messenger that takes everything.
-struct Takes;
-
-impl Messenger for Takes {
-    fn render(&self, _: &[WaitingNotice]) -> Vec<Rendered> {
-        Vec::new()
-    }
-
-    fn send(&self, _: i64, _: Rendered) -> BoxFuture<'static, Result<i64, SendError>> {
-        async { Ok(1) }.boxed()
-    }
+struct Node {
+    notifier: NotifierHandle,
+    leadership: Rc<watch::Sender<Option<Leadership>>>,
+    renews: Rc<Cell<bool>>,
+    started: Instant,
 }
 
-fn notifier(leadership: watch::Receiver<Option<Leadership>>) -> NotifierHandle {
-    let arbiter = actix_rt::Arbiter::current();
-    NotifierHandle::start(
-        &arbiter,
-        PacingSettings::default(),
-        Arc::new(Empty),
-        Arc::new(Takes),
-        leadership,
-    )
-}
-
-fn answer() -> Rendered {
-    Rendered {
-        notice_ids: Vec::new(),
-        kinds: Vec::new(),
-        html: "да".into(),
-        plain: "да".into(),
-        reply_to: None,
-    }
-}
-
-#[test]
-fn an_answer_is_sent_by_the_leader_and_whoever_waits_is_told() {
-    actix_rt::System::new().block_on(async {
-        let leads = Leadership {
-            epoch: 1,
-            renewed: Instant::now(),
+impl Node {
+    /// A notifier that is the leader with this epoch, and renews until it is told to stop.
+    fn start(epoch: i64, outbox: &MemoryOutbox, messenger: &MemoryMessenger) -> Self {
+        let lead = move || {
+            Some(Leadership {
+                epoch,
+                renewed: Instant::now(),
+            })
         };
-        let (_leadership, receiver) = watch::channel(Some(leads));
-        let taken = notifier(receiver).reply(1, answer()).unwrap();
-        assert_eq!(taken.await, Ok(true));
+        let leadership = Rc::new(watch::channel(lead()).0);
+        let renews = Rc::new(Cell::new(true));
+        let notifier = NotifierHandle::start(
+            &actix_rt::Arbiter::current(),
+            PacingSettings::default(),
+            Arc::new(outbox.clone()),
+            Arc::new(messenger.clone()) as Arc<dyn Messenger>,
+            leadership.subscribe(),
+        );
+        let (publish, goes_on) = (Rc::clone(&leadership), Rc::clone(&renews));
+        actix_rt::spawn(async move {
+            while goes_on.get() {
+                publish.send_replace(lead());
+                tokio::time::sleep(seconds(1)).await;
+            }
+        });
+        Self {
+            notifier,
+            leadership,
+            renews,
+            started: Instant::now(),
+        }
+    }
+
+    /// Frozen or cut off: the leadership is not renewed any more.
+    fn stop_renewing(&self) {
+        self.renews.set(false);
+    }
+
+    /// The connection failed.
+    fn lose_leadership(&self) {
+        self.stop_renewing();
+        self.leadership.send_replace(None);
+    }
+
+    /// Waits until the careful first second of a new leader is over.
+    async fn ready(&self) {
+        tokio::time::sleep_until(self.started + seconds(2)).await;
+    }
+
+    async fn idle(&self) {
+        let deadline = Instant::now() + seconds(600);
+        assert!(self.notifier.idle(deadline.into_std()).await);
+    }
+}
+
+/// Runs a test for at most an hour of its own time.
+fn run<Test: Future<Output = ()>>(test: impl FnOnce(MemoryOutbox, MemoryMessenger) -> Test) {
+    actix_rt::System::new().block_on(async {
+        tokio::time::pause();
+        let test = test(MemoryOutbox::default(), MemoryMessenger::default());
+        // More is nothing that happens.
+        tokio::time::timeout(seconds(3600), test).await.unwrap();
     });
 }
 
-#[test]
-fn an_answer_on_a_node_that_does_not_lead_is_dropped_at_once_and_not_sent_hours_later() {
-    actix_rt::System::new().block_on(async {
-        let (_leadership, receiver) = watch::channel(None);
-        let notifier = notifier(receiver);
-        let taken = notifier.reply(1, answer()).unwrap();
-        assert!(taken.await.is_err(), "closed without a word");
-        assert_eq!(notifier.mailbox().depth, 0, "its place is free");
-    });
+/// Every row of this chat was told once, in order.
+fn assert_told_once_in_order(outbox: &MemoryOutbox, messenger: &MemoryMessenger, chat_id: i64) {
+    let told: Vec<i64> = messenger
+        .taken(chat_id)
+        .into_iter()
+        .flat_map(|message| message.notice_ids)
+        .collect();
+    let rows = outbox.rows();
+    let ids: Vec<i64> = rows
+        .iter()
+        .filter(|row| row.chat_id == chat_id)
+        .map(|row| row.notice_id)
+        .collect();
+    assert_eq!(told, ids, "chat {chat_id}");
 }

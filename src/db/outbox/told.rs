@@ -1,6 +1,6 @@
 //! The log lines of messages to staff, which say of which hooks they tell.
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::Object;
 use orderhook_actors::ports::{Settled, SettledAs};
 use tokio_postgres::Error;
 
@@ -12,7 +12,7 @@ pub(super) struct Told {
 
 impl Told {
     /// Looks them up, in the order of the notices.
-    pub(super) async fn find(transaction: &Transaction<'_>, notice_ids: &[i64]) -> Result<Self, Error> {
+    pub(super) async fn find(client: &Object, notice_ids: &[i64]) -> Result<Self, Error> {
         let mut told = Self {
             order_ids: Vec::new(),
             request_ids: Vec::new(),
@@ -25,8 +25,8 @@ impl Told {
         let statement = "SELECT n.order_id, COALESCE(e.request_id, n.delivery_id::text) \
                          FROM notices n LEFT JOIN order_events e ON e.delivery_id = n.delivery_id \
                          WHERE n.notice_id = ANY($1) ORDER BY n.notice_id";
-        let statement = transaction.prepare_cached(statement).await?;
-        for row in transaction.query(&statement, &[&notice_ids]).await? {
+        let statement = client.prepare_cached(statement).await?;
+        for row in client.query(&statement, &[&notice_ids]).await? {
             let order_id: String = row.get(0);
             // One order's notices stand side by side.
             if told.order_ids.last() != Some(&order_id) {
@@ -55,7 +55,11 @@ impl Told {
                     "staff were probably told"
                 );
             }
-            SettledAs::Retry { after, error } => {
+            SettledAs::Retry {
+                after,
+                error,
+                maybe_sent,
+            } => {
                 let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
                 tracing::warn!(
                     chat_id,
@@ -64,6 +68,7 @@ impl Told {
                     request_ids,
                     error,
                     after_ms,
+                    maybe_sent,
                     "a message was not sent and is tried again"
                 );
             }

@@ -1,0 +1,130 @@
+//! Looking for what may be sent now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use tokio::time::Instant;
+
+use super::NotifierActor;
+use crate::ports::{OutboxError, Peek, RecentSend, WaitingNotice};
+
+/// Calls to Telegram at the same time.
+const MAX_UNDER_WAY: usize = 64;
+/// Notices of one chat that are looked at for one message.
+const PER_CHAT: i64 = 60;
+/// How often the outbox is put right.
+const KEEP_HOUSE_EVERY: Duration = Duration::from_secs(10);
+/// The outbox answers sooner or never.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// What a look at the outbox found.
+enum Found {
+    /// This node has just become the leader: what was sent before.
+    Recent(Vec<RecentSend>),
+    Notices(Vec<WaitingNotice>),
+}
+
+impl NotifierActor {
+    /// Looks for what may be sent now, one look at a time.
+    pub(super) fn look(&mut self, context: &mut Context<Self>) {
+        self.drop_old_replies();
+        let epoch = self.epoch();
+        self.show(|shown| shown.epoch = epoch);
+        let Some(epoch) = epoch else { return };
+        if self.looking {
+            self.look_again = true;
+            return;
+        }
+        let is_seeded = self.seeded_epoch == Some(epoch);
+        if is_seeded {
+            self.send_replies(epoch, context);
+        }
+        let now = Instant::now();
+        let places = self
+            .pacing
+            .places(now)
+            .min(MAX_UNDER_WAY.saturating_sub(self.pacing.under_way()));
+        if places == 0 && is_seeded {
+            return;
+        }
+        self.looking = true;
+        self.look_again = false;
+        let looking = self.looking_for(is_seeded, places, now);
+        context.spawn(looking.into_actor(self).map(move |found, actor, context| {
+            actor.looking = false;
+            let has_begun = actor.found(epoch, found, context);
+            if has_begun || actor.look_again {
+                actor.look(context);
+            }
+        }));
+    }
+
+    fn looking_for(
+        &mut self,
+        is_seeded: bool,
+        places: usize,
+        now: Instant,
+    ) -> impl Future<Output = Result<Found, OutboxError>> + use<> {
+        let outbox = Arc::clone(&self.outbox);
+        let keeps_house = is_seeded && self.kept_house.is_none_or(|kept| now - kept >= KEEP_HOUSE_EVERY);
+        if keeps_house {
+            self.kept_house = Some(now);
+        }
+        let peek = Peek {
+            except_chats: self.pacing.closed_chats(now),
+            served_chats: self.pacing.served(),
+            chats: i64::try_from(places).unwrap_or(i64::MAX),
+            per_chat: PER_CHAT,
+        };
+        async move {
+            let looking = async {
+                if !is_seeded {
+                    return outbox.recent().await.map(Found::Recent);
+                }
+                if keeps_house && let Err(error) = outbox.keep_house().await {
+                    tracing::warn!(%error, "the outbox could not be put right");
+                }
+                outbox.peek(peek).await.map(Found::Notices)
+            };
+            let too_slow = |_elapsed| Err(OutboxError::Unavailable("it does not answer".to_owned()));
+            tokio::time::timeout(LIMIT, looking).await.unwrap_or_else(too_slow)
+        }
+    }
+
+    /// Begins what may begin, and returns whether anything did.
+    fn found(&mut self, epoch: i64, found: Result<Found, OutboxError>, context: &mut Context<Self>) -> bool {
+        match found {
+            Ok(Found::Recent(recent)) => {
+                let now = Instant::now();
+                self.pacing.begin_epoch(now);
+                for send in recent {
+                    self.pacing.seed(send.chat_id, send.ago, now);
+                }
+                self.seeded_epoch = Some(epoch);
+                false
+            }
+            Ok(Found::Notices(notices)) => {
+                let mut has_begun = false;
+                for (chat_id, notices) in group(notices) {
+                    has_begun |= self.send(epoch, chat_id, &notices, context);
+                }
+                has_begun
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the outbox could not be looked at");
+                false
+            }
+        }
+    }
+}
+
+/// By chat, in the order of the rows.
+fn group(notices: Vec<WaitingNotice>) -> BTreeMap<i64, Vec<WaitingNotice>> {
+    let mut by_chat = BTreeMap::<i64, Vec<WaitingNotice>>::new();
+    for notice in notices {
+        by_chat.entry(notice.chat_id).or_default().push(notice);
+    }
+    by_chat
+}

@@ -1,0 +1,211 @@
+//! Chats that end, move, or come while notices wait.
+
+use orderhook_actors::ports::{Outbox, SettledAs};
+
+use crate::fixture::{EPOCH, Fixture, gone, ids, sent};
+
+#[tokio::test]
+async fn a_chat_that_is_gone_is_disabled_everywhere() {
+    let fixture = Fixture::create().await;
+    fixture.subscribe("S", "pickers", 1).await;
+    fixture.subscribe("T", "store", 1).await;
+    fixture.subscribe("S", "pickers", 2).await;
+    let notice = fixture.waits_for("H1", 1).await;
+    fixture.claim(1, &[notice]).await;
+    fixture.settle(1, &[notice], gone()).await;
+    let disabled = "SELECT chat_id FROM chats WHERE disabled_at IS NOT NULL AND disabled_reason = 'blocked'";
+    let disabled: Vec<i64> = fixture
+        .client
+        .query(disabled, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(disabled, [1, 1]);
+}
+
+#[tokio::test]
+async fn what_nobody_else_was_told_waits_again_and_the_rest_has_failed() {
+    let fixture = Fixture::create().await;
+    fixture.subscribe("S", "pickers", 1).await;
+    fixture.subscribe("S", "store", 2).await;
+    fixture.subscribe("*", "store", 3).await;
+    for (order, status) in [("OPEN", "paid"), ("OVER", "cancelled")] {
+        fixture.order(order, status).await;
+    }
+    let open = fixture
+        .event(
+            "OPEN",
+            "new",
+            &[("pickers", Some(1)), ("store", Some(2)), ("store", Some(3))],
+        )
+        .await;
+    let over = fixture.event("OVER", "cancelled", &[("pickers", Some(1))]).await;
+    for chat_id in [1, 2] {
+        fixture.settle(chat_id, &[], gone()).await;
+    }
+    let alone = fixture.stored(open[0]).await;
+    assert_eq!((alone.state.as_str(), alone.chat_id), ("no_chat", None));
+    let others_are_told = fixture.stored(open[1]).await;
+    assert_eq!(
+        (others_are_told.state.as_str(), others_are_told.chat_id),
+        ("failed", Some(2))
+    );
+    let nobody_waits_for_it = fixture.stored(over[0]).await;
+    assert_eq!(nobody_waits_for_it.state, "failed");
+    assert_eq!(nobody_waits_for_it.last_error.as_deref(), Some("blocked"));
+}
+
+#[tokio::test]
+async fn the_last_two_chats_of_a_role_can_go_at_the_same_moment() {
+    let fixture = Fixture::create().await;
+    for round in 0..20 {
+        let chats = [round * 2 + 1, round * 2 + 2];
+        for chat_id in chats {
+            fixture.subscribe("S", "pickers", chat_id).await;
+        }
+        let order = format!("H{round}");
+        fixture.order(&order, "new").await;
+        let told = chats.map(|chat_id| ("pickers", Some(chat_id)));
+        let notices = fixture.event(&order, "new", &told).await;
+        tokio::join!(
+            fixture.settle(chats[0], &notices[..1], gone()),
+            fixture.settle(chats[1], &notices[1..], gone()),
+        );
+        let mut states = [
+            fixture.stored(notices[0]).await.state,
+            fixture.stored(notices[1]).await.state,
+        ];
+        states.sort_unstable();
+        assert_eq!(states, ["failed", "no_chat"]);
+    }
+}
+
+#[tokio::test]
+async fn a_moved_group_takes_its_subscriptions_and_what_waits_along() {
+    let fixture = Fixture::create().await;
+    fixture.subscribe("S", "pickers", -1).await;
+    fixture.subscribe("T", "store", -1).await;
+    // Somebody has subscribed the new group already, and was told one of the events.
+    fixture.subscribe("S", "pickers", -1001).await;
+    let told = fixture.waits_for("H1", -1).await;
+    fixture.claim(-1, &[told]).await;
+    fixture.settle(-1, &[told], sent(1)).await;
+    fixture.order("H2", "new").await;
+    let twice = fixture
+        .event("H2", "new", &[("pickers", Some(-1)), ("pickers", Some(-1001))])
+        .await;
+    let waits = fixture.waits_for("H3", -1).await;
+    fixture.claim(-1, &[waits]).await;
+    fixture.settle(-1, &[waits], SettledAs::ChatMoved { to: -1001 }).await;
+    let chats = "SELECT store_id, chat_id FROM chats ORDER BY store_id";
+    let chats: Vec<(String, i64)> = fixture
+        .client
+        .query(chats, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect();
+    assert_eq!(chats, [("S".to_owned(), -1001), ("T".to_owned(), -1001)]);
+    let waiting = fixture.peek().await;
+    assert_eq!(ids(&waiting), [twice[1], waits]);
+    assert!(
+        waiting
+            .iter()
+            .all(|notice| notice.chat_id == -1001 && !notice.maybe_sent)
+    );
+    assert_eq!(fixture.stored(told).await.chat_id, Some(-1));
+}
+
+#[tokio::test]
+async fn a_chat_that_subscribed_in_the_middle_of_a_commit_is_given_what_waits() {
+    let fixture = Fixture::create().await;
+    for (order, status) in [("OPEN", "new"), ("OVER", "cancelled")] {
+        fixture.order(order, status).await;
+    }
+    let open = fixture
+        .event("OPEN", "new", &[("pickers", None), ("store", None)])
+        .await;
+    let over = fixture.event("OVER", "new", &[("pickers", None)]).await;
+    assert_eq!(fixture.outbox.keep_house().await, Ok(0));
+    // A chat of both roles is told once.
+    fixture.subscribe("*", "pickers", 1).await;
+    fixture.subscribe("S", "store", 1).await;
+    assert_eq!(fixture.outbox.keep_house().await, Ok(1));
+    assert_eq!(fixture.outbox.keep_house().await, Ok(0));
+    assert_eq!(ids(&fixture.peek().await), [open[0]]);
+    let rows = "SELECT count(*) FROM notices WHERE order_id = 'OPEN'";
+    assert_eq!(fixture.client.query_one(rows, &[]).await.unwrap().get::<_, i64>(0), 1);
+    assert_eq!(fixture.stored(over[0]).await.state, "no_chat");
+}
+
+#[tokio::test]
+async fn a_notice_for_a_chat_that_ended_in_the_middle_of_a_commit_does_not_wait_for_ever() {
+    let fixture = Fixture::create().await;
+    fixture.subscribe("S", "pickers", 2).await;
+    fixture
+        .execute("UPDATE chats SET disabled_at = now() WHERE chat_id = 2")
+        .await;
+    let unsubscribed = fixture.waits_for("H1", 1).await;
+    let disabled = fixture.waits_for("H2", 2).await;
+    let on_its_way = fixture.waits_for("H3", 3).await;
+    fixture.claim(3, &[on_its_way]).await;
+    fixture.outbox.keep_house().await.unwrap();
+    for notice in [unsubscribed, disabled] {
+        let stored = fixture.stored(notice).await;
+        assert_eq!((stored.state.as_str(), stored.chat_id), ("no_chat", None));
+        assert_eq!(stored.last_error.as_deref(), Some("the subscription ended"));
+    }
+    // This leader is sending it, and will say what became of it.
+    assert_eq!(fixture.stored(on_its_way).await.state, "pending");
+    fixture.set_epoch(EPOCH + 1).await;
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.stored(on_its_way).await.state, "no_chat");
+}
+
+#[tokio::test]
+async fn what_nobody_will_ever_be_told_is_dropped_after_a_day() {
+    let fixture = Fixture::create().await;
+    for (order, status) in [("OPEN", "paid"), ("OVER", "cancelled")] {
+        fixture.order(order, status).await;
+    }
+    let open = fixture.event("OPEN", "new", &[("pickers", None)]).await[0];
+    let over = fixture.event("OVER", "new", &[("pickers", None)]).await[0];
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.stored(over).await.state, "no_chat");
+    fixture
+        .execute("UPDATE notices SET created_at = now() - interval '25 hours'")
+        .await;
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.stored(open).await.state, "no_chat");
+    let dropped = fixture.stored(over).await;
+    assert_eq!((dropped.state.as_str(), dropped.chat_id), ("failed", None));
+    assert_eq!(
+        dropped.last_error.as_deref(),
+        Some("nobody was subscribed while the order was open")
+    );
+}
+
+#[tokio::test]
+async fn a_chat_that_could_not_be_written_to_is_told_when_it_comes_back() {
+    let fixture = Fixture::create().await;
+    fixture.subscribe("S", "pickers", 1).await;
+    fixture.subscribe("S", "pickers", 2).await;
+    fixture.order("OPEN", "new").await;
+    let rows = fixture
+        .event("OPEN", "new", &[("pickers", Some(1)), ("pickers", Some(2))])
+        .await;
+    // The first one has failed, for the other one is told; then that one is gone, too.
+    for chat_id in [1, 2] {
+        fixture.settle(chat_id, &[], gone()).await;
+    }
+    assert_eq!(fixture.stored(rows[0]).await.state, "failed");
+    assert_eq!(fixture.stored(rows[1]).await.state, "no_chat");
+    let enable = "UPDATE chats SET disabled_at = NULL WHERE chat_id = 1";
+    fixture.execute(enable).await;
+    assert_eq!(fixture.outbox.keep_house().await, Ok(1));
+    let told = fixture.stored(rows[1]).await;
+    assert_eq!((told.state.as_str(), told.chat_id), ("pending", Some(1)));
+}
