@@ -131,6 +131,15 @@ impl NotifierActor {
         let chance = chance(now);
         let token_refused = matches!(result, Err(SendError::InvalidToken));
         let error = result.as_ref().err().map(ToString::to_string);
+        let pause_reason = match &result {
+            Err(SendError::RetryAfter(_)) => Some("too_many_requests"),
+            Err(SendError::Temporary(_)) => Some("temporary"),
+            Err(SendError::InvalidToken) => Some("token_refused"),
+            _ => None,
+        };
+        if let Some(reason) = pause_reason {
+            ::metrics::counter!(metrics::NOTIFIER_PAUSES_TOTAL, "reason" => reason).increment(1);
+        }
         let ending = match &result {
             Err(SendError::RetryAfter(pause)) => Ending::RetryAfter(*pause),
             Err(SendError::Temporary(_)) => Ending::Failed,
