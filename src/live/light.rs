@@ -193,9 +193,9 @@ fn staff(seen: &Seen, reasons: &mut Vec<Reason>) {
     );
     count(
         seen.fresh_conflicts,
-        "order contradicts itself",
-        "orders contradict themselves",
-        "since less than an hour: staff may hold a wrong list.",
+        "order came",
+        "orders came",
+        "to contradict itself within the last hour: staff may hold a wrong list.",
     );
     count(
         seen.orders_announced,
@@ -296,7 +296,7 @@ mod tests {
             (|seen| seen.stores_without_chat = 1, "1 store has open orders"),
             (|seen| seen.stores_without_chat = 2, "2 stores have open orders"),
             (|seen| seen.chats_disabled = 1, "1 chat refuses"),
-            (|seen| seen.fresh_conflicts = 1, "1 order contradicts itself"),
+            (|seen| seen.fresh_conflicts = 1, "1 order came to contradict itself"),
             (
                 |seen| seen.orders_announced = 1,
                 "1 order is known by later events only",
