@@ -1,5 +1,6 @@
 //! The traffic light: from what is known of a node to a colour and its reasons in words. Pure.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -88,7 +89,7 @@ pub fn light(seen: &Seen) -> Light {
     queues(seen, &mut reasons);
     staff(seen, &mut reasons);
     // Stable: within a colour the order of the checks stays.
-    reasons.sort_by(|one, other| other.colour.cmp(&one.colour));
+    reasons.sort_by_key(|reason| Reverse(reason.colour));
     Light {
         colour: reasons.first().map_or(Colour::Green, |worst| worst.colour),
         reasons,

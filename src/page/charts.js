@@ -194,10 +194,11 @@ class Chart {
         ...(withRight ? { right: { range: fromZero } } : {}),
       },
       axes: [
-        { ...axis, size: 26, space: 70, values: (_, ticks) => ticks.map((tick) => clock(tick * 1000).slice(0, 5)), incrs: [60, 120, 180, 300] },
-        { ...axis, size: 48, space: 30, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : show(tick))),
-          ...(log ? { splits: () => decades(log) } : {}) },
-        ...(withRight ? [{ ...axis, scale: "right", side: 1, size: 52, space: 30, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => rightShow(tick)) }] : []),
+        { ...axis, size: 26, space: 70, values: (_, ticks) => ticks.map((tick) => clock(tick * 1000).slice(0, 5)), incrs: [180, 300] },
+        { ...axis, size: log ? 54 : 46, space: 30,
+          ...(log ? { splits: () => decades(log), values: (_, ticks) => ticks.map(decade) }
+            : { incrs: WHOLE, values: (_, ticks) => ticks.map(show) }) },
+        ...(withRight ? [{ ...axis, scale: "right", side: 1, size: 52, space: 30, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => rightShow(tick)), incrs: WHOLE }] : []),
       ],
       series: [
         {},
@@ -259,12 +260,17 @@ class Chart {
 }
 
 const HEIGHT = 186;
+// Whole numbers are all that is counted.
+const WHOLE = [0, 1, 2, 3, 4, 5, 6, 7, 8].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
 
 function decades([low, high]) {
   const all = [];
-  for (let value = low; value <= high * 1.001; value *= 10) all.push(value);
+  for (let value = low; value <= high * 1.001; value *= 10) all.push(Number(value.toPrecision(1)));
   return all;
 }
+
+// Milliseconds at a power of ten.
+function decade(value) { return value >= 1000 ? value / 1000 + " s" : value + " ms"; }
 
 const charts = {
   all: [],
