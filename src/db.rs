@@ -4,6 +4,7 @@
 //! HTTP worker or an arbiter would stall with it. Every call of an adapter runs as an own task there,
 //! so that a caller who goes away never cancels a statement that was sent.
 
+pub mod attention;
 mod batch;
 pub mod chats;
 pub mod health;
@@ -11,6 +12,7 @@ pub mod invites;
 pub mod journal;
 pub mod leader;
 pub mod migrate;
+pub mod ops_actions;
 pub mod order_store;
 pub mod orders_view;
 pub mod outbox;

@@ -70,10 +70,12 @@ pub(crate) async fn receive(request: HttpRequest, payload: web::Payload, node: w
     let span = tracing::info_span!("hook", request_id = request_id.as_deref());
     async {
         let _in_flight = node.hook_enters();
+        let owed = node.live.hooks.owe();
         let answering = answer(&request, payload, &node, (received_at, started), request_id).await;
         let duration = started.elapsed();
         counter!(HOOKS_TOTAL, "event" => answering.event, "outcome" => answering.outcome).increment(1);
         histogram!(HOOK_SECONDS).record(duration);
+        owed.answered(answering.event, answering.response.status().as_u16(), started);
         tracing::info!(
             order_id = answering.order_id.as_ref().map(OrderId::as_str),
             delivery_id = answering.delivery_id.map(tracing::field::display),

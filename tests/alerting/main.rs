@@ -20,30 +20,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// Families that alerts and dashboard use and that the service is about to serve. Whoever makes it serve
-/// them removes this list and its two uses; names and alerts are then checked without exception.
-const SERVED_AFTER_MERGE: [&str; 19] = [
-    "orderhook_mailbox_high_water",
-    "orderhook_commit_bytes",
-    "orderhook_commits_in_flight",
-    "orderhook_commit_rows_isolated_total",
-    "orderhook_answers_late_total",
-    "orderhook_notifier_pauses_total",
-    "orderhook_telegram_token_refused",
-    "orderhook_database_ready",
-    "orderhook_chats_disabled",
-    "orderhook_stores_without_chat",
-    "orderhook_orders_announced",
-    "orderhook_build_info",
-    "orderhook_hooks_in_flight",
-    "process_resident_memory_bytes",
-    "process_start_time_seconds",
-    "process_open_fds",
-    "process_max_fds",
-    "process_threads",
-    "process_cpu_seconds_total",
-];
-
 fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::promql::{Selector, named};
 use crate::support::app::TestProcess;
 use crate::support::database::TestDatabase;
-use crate::{SERVED_AFTER_MERGE, alerts, read};
+use crate::{alerts, read};
 
 /// Labels that Prometheus itself gives to every series, and series that it makes itself.
 const OF_THE_TARGET: [&str; 2] = ["job", "instance"];
@@ -38,30 +38,17 @@ async fn served() -> Served {
     served
 }
 
-/// The family of a series, if it is one that is about to be served.
-fn comes(series: &str) -> bool {
-    let family = ["_bucket", "_sum", "_count"]
-        .iter()
-        .find_map(|ending| series.strip_suffix(ending))
-        .unwrap_or(series);
-    SERVED_AFTER_MERGE.contains(&family) || SERVED_AFTER_MERGE.contains(&series)
-}
-
 /// What is wrong with the names of an expression, in words.
 fn wrong_names(served: &Served, expression: &str) -> Vec<String> {
     let named = named(expression);
     let mut wrong = Vec::new();
     let mut known_labels = BTreeSet::from(OF_THE_TARGET.map(str::to_owned));
-    let mut all_served = true;
     for Selector { metric, matchers } in &named.selectors {
         if OF_PROMETHEUS.contains(&metric.as_str()) {
             continue;
         }
         let Some(labels) = served.get(metric) else {
-            all_served = false;
-            if !comes(metric) {
-                wrong.push(format!("{metric} is not served"));
-            }
+            wrong.push(format!("{metric} is not served"));
             continue;
         };
         known_labels.extend(labels.keys().cloned());
@@ -75,12 +62,7 @@ fn wrong_names(served: &Served, expression: &str) -> Vec<String> {
         }
     }
     let unknown = named.grouped_by.iter().filter(|label| !known_labels.contains(*label));
-    // The labels of a family that is not served yet are not known.
-    wrong.extend(
-        unknown
-            .filter(|_| all_served)
-            .map(|label| format!("nothing has the label {label}")),
-    );
+    wrong.extend(unknown.map(|label| format!("nothing has the label {label}")));
     wrong
 }
 

@@ -114,7 +114,11 @@ async fn load(context: &OrderContext, id: &OrderId, deadline: Instant) -> Result
     while Instant::now() < deadline {
         let loading = tokio::time::timeout_at(deadline.into(), context.store.load(id));
         match loading.await.map_err(|_elapsed| DeliverError::Deadline)? {
-            Ok(order) => return Ok(order.unwrap_or_else(|| Order::unknown(id.clone()))),
+            Ok(Some(order)) => {
+                ::metrics::counter!(metrics::ORDER_ACTORS_TOTAL, "event" => "reloaded").increment(1);
+                return Ok(order);
+            }
+            Ok(None) => return Ok(Order::unknown(id.clone())),
             Err(StoreError::Transient(cause)) => {
                 tracing::debug!(%cause, "loading an order is tried again");
                 last_error = Some(cause);

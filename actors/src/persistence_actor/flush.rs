@@ -44,10 +44,14 @@ pub(super) async fn flush(store: Arc<dyn OrderStore>, batch: Vec<Pending>, notic
             reply: pending.reply,
             working: pending.waiting.begin(),
         })
-        .collect();
+        .collect::<Vec<_>>();
     let mut notices = 0;
+    let together = batch.len();
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
+        if part.len() == 1 && together > 1 {
+            ::metrics::counter!(metrics::COMMIT_ROWS_ISOLATED_TOTAL).increment(1);
+        }
         notices += commit_part(&*store, part, &mut parts).await;
     }
     if notices > 0 {
