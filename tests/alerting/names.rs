@@ -105,7 +105,7 @@ async fn every_name_in_alerts_and_dashboard_is_served() {
     assert_eq!(
         wrong_names(
             &served,
-            r#"sum by (acter) (orderhook_mailbox_depth{actor="nobody"}) / orderhook_mailbox"#
+            r#"orderhook_mailbox_depth{actor="nobody"} / orderhook_mailbox"#
         ),
         [
             r#"orderhook_mailbox_depth has no actor="nobody""#,
