@@ -18,9 +18,12 @@ const TALKATIVE: [&str; 2] = [
 /// Nothing here takes so long unless it is broken.
 const BOUND: Duration = Duration::from_secs(60);
 
+const OPS_TOKEN: &str = "ops-token-of-the-tests";
+
 /// Each with what no line may hold of the fixtures and settings.
-const SECRETS: [(&str, &str); 14] = [
+const SECRETS: [(&str, &str); 15] = [
     ("a token", TOKEN),
+    ("the token of operations", OPS_TOKEN),
     ("a wrong token", "wrong-token"),
     ("the bot's token", fake_bot_api::TOKEN),
     ("the secret half of the bot's token", "AAFakeFake"),
@@ -42,7 +45,8 @@ async fn start(database: &TestDatabase, bot: &FakeBotApi, format: &str) -> TestP
     database.client().await.execute(subscribe, &[]).await.unwrap();
     let url = bot.url();
     let telegram = ["--telegram-token", fake_bot_api::TOKEN, "--telegram-api-url", &url];
-    let flags = [TALKATIVE.as_slice(), telegram.as_slice()].concat();
+    let operations = ["--ops-token", OPS_TOKEN];
+    let flags = [TALKATIVE.as_slice(), telegram.as_slice(), operations.as_slice()].concat();
     TestProcess::start_with_log(database.url(), &flags, format).await
 }
 
@@ -72,6 +76,9 @@ async fn everything_that_can_be_said(format: &str) -> String {
         .post(format!("{}/sbermarket/orders/hook/", node.hooks))
         .header("Client-Token", "wrong-token");
     assert_eq!(wrong.body(bare("order.paid", "H1")).send().await.unwrap().status(), 403);
+    let look = node.http.get(format!("{}/api/orders/H0000000201", node.ops));
+    let look = look.bearer_auth(OPS_TOKEN).send().await.unwrap();
+    assert_eq!(look.status(), 200);
     refuse(&database, "H0000000101").await;
     let (status, _) = node.send(fixture("d01-order-created-full.json")).await;
     assert_eq!(status, 503);
