@@ -10,10 +10,8 @@ use actix_web::{App as WebApp, HttpServer, web};
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
-use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use orderhook_actors::mailbox::MailboxShown;
-use orderhook_actors::metrics as actor_metrics;
 use orderhook_actors::notifier_actor::NotifierHandle;
 use orderhook_actors::notifier_actor::pacing::PacingSettings;
 use orderhook_actors::persistence_actor::{NoticesWritten, PersistenceSettings};
@@ -22,7 +20,6 @@ use orderhook_actors::registry::OrderSettings;
 use orderhook_actors::system::{Actors, SystemSettings};
 use orderhook_domain::apply::Rules;
 use orderhook_domain::ids::OrderId;
-use tokio::sync::watch;
 
 use crate::alarms::{self, AlarmSettings};
 use crate::config::ServeArgs;
@@ -31,10 +28,12 @@ use crate::db::journal;
 use crate::db::leader::LeaderElection;
 use crate::db::order_store::PostgresOrderStore;
 use crate::db::orders_view::{self, OrderView};
-use crate::db::outbox::{OutboxState, PostgresOutbox, outbox_state};
+use crate::db::outbox::PostgresOutbox;
 use crate::db::{Database, DatabaseSettings};
-use crate::metrics::{LEADER, NOTICES_OLDEST_SECONDS, NOTICES_PENDING, POOL_CONNECTIONS};
-use crate::routes::{self, ClientTokens};
+use crate::live::commits::MeasuredStore;
+use crate::live::counted::Counted;
+use crate::live::{self, Limits, Live};
+use crate::routes::{self, ClientTokens, OpsAccess};
 use crate::staff_bot::{POLL_TIMEOUT, StaffBot};
 use crate::telegram::{self, TelegramSettings};
 
@@ -52,9 +51,13 @@ pub struct Node {
     pub prometheus: PrometheusHandle,
     /// The sender of this node; it sends only while this node is the leader.
     pub notifier: NotifierHandle,
-    database: Database,
+    /// What the operations page shows.
+    pub live: Live,
+    /// Who may look, and who may act.
+    pub access: OpsAccess,
+    /// The pool, for what operations ask for.
+    pub database: Database,
     health: HealthMonitor,
-    outbox: watch::Receiver<OutboxState>,
     draining: AtomicBool,
     hooks_in_flight: AtomicUsize,
 }
@@ -73,6 +76,16 @@ impl Node {
     pub fn hook_enters(&self) -> InFlight<'_> {
         self.hooks_in_flight.fetch_add(1, Ordering::AcqRel);
         InFlight(&self.hooks_in_flight)
+    }
+
+    /// Hooks that are owed an answer now.
+    pub fn hooks_in_flight(&self) -> usize {
+        self.hooks_in_flight.load(Ordering::Acquire)
+    }
+
+    /// What the last look at the database found.
+    pub fn health(&self) -> Health {
+        self.health.now()
     }
 
     /// Whether new hooks are refused because the node is about to end.
@@ -109,27 +122,6 @@ impl Node {
         self.database
             .run(async move |database| orders_view::order_view(&database, &order_id).await)
             .await
-    }
-
-    /// Sets the gauges, right before they are rendered. Only atomics are read.
-    #[expect(clippy::cast_precision_loss, reason = "counts far below what a float holds exactly")]
-    pub fn set_gauges(&self) {
-        gauge!(actor_metrics::ORDERS_ACTIVE).set(self.actors.orders.active() as f64);
-        for mailbox in self.mailboxes() {
-            gauge!(actor_metrics::MAILBOX_DEPTH, "actor" => mailbox.actor).set(mailbox.depth as f64);
-        }
-        let outbox = *self.outbox.borrow();
-        gauge!(NOTICES_PENDING).set(outbox.pending as f64);
-        gauge!(NOTICES_OLDEST_SECONDS).set(outbox.oldest_seconds as f64);
-        gauge!(LEADER).set(if self.notifier.shown().epoch.is_some() {
-            1.0
-        } else {
-            0.0
-        });
-        let pool = self.database.pool_status();
-        gauge!(POOL_CONNECTIONS, "state" => "open").set(pool.size as f64);
-        gauge!(POOL_CONNECTIONS, "state" => "available").set(pool.available as f64);
-        gauge!(POOL_CONNECTIONS, "state" => "waited_for").set(pool.waiting as f64);
     }
 }
 
@@ -168,7 +160,9 @@ impl App {
         )?;
         let health = HealthMonitor::start(database.clone()).await;
         io.spawn(prune_bodies(database.clone(), args.raw_body_days));
+        let commits = Arc::default();
         let store = Arc::new(PostgresOrderStore::new(database.clone(), Arc::clone(&name)));
+        let store = Arc::new(MeasuredStore::new(store, Arc::clone(&commits)));
         let (http_threads, actor_threads) = args.threads();
         let system = SystemSettings {
             arbiters: actor_threads,
@@ -227,6 +221,12 @@ impl App {
             Arc::new(move |_notices: u32| notifier.wake())
         };
         let actors = Actors::start(system, store, &(wake as NoticesWritten));
+        let limits = Limits {
+            answer_deadline: args.answer_deadline,
+            outbox_limit: args.outbox_limit,
+            order_queue: system.orders.queue,
+            commit_queue: system.persistence.queue * system.persistence.actors,
+        };
         let node = web::Data::new(Node {
             name,
             actors,
@@ -234,12 +234,14 @@ impl App {
             answer_deadline: args.answer_deadline,
             prometheus,
             notifier,
-            outbox: watch_outbox(&database),
+            live: Live::new(limits, commits, Counted::start(&database)),
+            access: OpsAccess::new(&args.ops_token),
             database,
             health,
             draining: AtomicBool::new(false),
             hooks_in_flight: AtomicUsize::new(0),
         });
+        io.spawn(live::sampler::run(node.clone()));
 
         let (hook_server, hook_addr) = {
             let node = node.clone();
@@ -296,6 +298,8 @@ impl App {
         // What is on its way to Telegram arrives and is recorded; the rest waits for the next leader.
         self.election.release().await;
         let silent = self.node.notifier.idle(deadline).await;
+        // Whoever looks at the page has seen the node drain; an open stream would hold its listener.
+        self.node.live.end();
         // Answers are written to their end and idle connections closed. A caller that does not read its
         // answer has until the deadline as well, and is cut off then: that is its own doing.
         let closed = join_all(self.servers.iter().map(|server| server.stop(true)));
@@ -315,29 +319,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Even when the deadline has passed, answers that are ready are written.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-
-/// How often the outbox is counted.
-const COUNT_OUTBOX_EVERY: Duration = Duration::from_secs(2);
-
-/// Keeps the figures of the outbox up to date until the node ends, so that whoever asks for them asks no
-/// database.
-fn watch_outbox(database: &Database) -> watch::Receiver<OutboxState> {
-    let (publish, state) = watch::channel(OutboxState::default());
-    let database = database.clone();
-    let io = database.io().clone();
-    io.spawn(async move {
-        let mut every = tokio::time::interval(COUNT_OUTBOX_EVERY);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while !publish.is_closed() {
-            every.tick().await;
-            // While the database is away the last figures stay; that it is away is told elsewhere.
-            if let Ok(counted) = outbox_state(&database).await {
-                publish.send_replace(counted);
-            }
-        }
-    });
-    state
-}
 
 fn telegram_settings(args: &ServeArgs) -> TelegramSettings {
     TelegramSettings {

@@ -42,6 +42,11 @@ pub struct ServeArgs {
     #[arg(long, env = "ORDERHOOK_OPS_ADDR", default_value = "127.0.0.1:8081")]
     pub ops_addr: SocketAddr,
 
+    /// The bearer token that the operations page and its API ask for; empty: everybody may look, nobody may
+    /// change anything or read raw bodies
+    #[arg(long, env = "ORDERHOOK_OPS_TOKEN", default_value = "", hide_env_values = true)]
+    pub ops_token: SecretString,
+
     /// The name of this node in the journal, the logs and pg_stat_activity [default: host name and hook port]
     #[arg(long, env = "ORDERHOOK_NODE")]
     pub node: Option<String>,
@@ -154,6 +159,9 @@ pub enum SettingsError {
     /// A blank token would let everybody in.
     #[error("ORDERHOOK_CLIENT_TOKENS holds an empty token")]
     EmptyToken,
+    /// It can be guessed at without limit.
+    #[error("ORDERHOOK_OPS_TOKEN must have at least {SHORTEST_OPS_TOKEN} characters")]
+    OpsToken,
     /// SM waits five seconds, and a second try must fit in.
     #[error("ORDERHOOK_ANSWER_DEADLINE must be between 50ms and 4s, so that SM gets its answer within 5 s")]
     AnswerDeadline,
@@ -164,6 +172,9 @@ pub enum SettingsError {
     #[error("ORDERHOOK_ASSEMBLY_TIME must be at most 30 days")]
     AssemblyTime,
 }
+
+/// The shortest bearer token that is taken.
+const SHORTEST_OPS_TOKEN: usize = 16;
 
 impl ServeArgs {
     /// Checks what a single setting cannot show.
@@ -177,6 +188,10 @@ impl ServeArgs {
             .any(|token| token.expose_secret().trim().is_empty())
         {
             return Err(SettingsError::EmptyToken);
+        }
+        let ops_token = self.ops_token.expose_secret().len();
+        if (1..SHORTEST_OPS_TOKEN).contains(&ops_token) {
+            return Err(SettingsError::OpsToken);
         }
         if !(Duration::from_millis(50)..=Duration::from_secs(4)).contains(&self.answer_deadline) {
             return Err(SettingsError::AnswerDeadline);

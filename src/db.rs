@@ -5,6 +5,7 @@
 //! its answers wake nobody else. Every call of an adapter runs as an own task there,
 //! so that a caller who goes away never cancels a statement that was sent.
 
+pub mod attention;
 mod batch;
 pub mod chats;
 pub mod health;
@@ -12,6 +13,7 @@ pub mod invites;
 pub mod journal;
 pub mod leader;
 pub mod migrate;
+pub mod ops_actions;
 pub mod order_store;
 pub mod orders_view;
 pub mod outbox;
@@ -27,7 +29,7 @@ use orderhook_actors::ports::StoreError;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How to reach PostgreSQL.
@@ -264,13 +266,32 @@ pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
     }
 }
 
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+/// An error with its causes, without what they quote of the data: it ends in the log (invariant 7).
+pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = without_data(error);
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(": ");
-        text.push_str(&error.to_string());
+        text.push_str(&without_data(error));
         cause = error.source();
     }
     text
+}
+
+/// PostgreSQL's DETAIL shows the whole row that it refuses, with the customer and the body; an error of
+/// JSON shows the value that it did not expect.
+fn without_data(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(refused) = error.downcast_ref::<DbError>() {
+        let (severity, message) = (refused.severity(), refused.message());
+        return format!("{severity}: {message} (SQLSTATE {})", refused.code().code());
+    }
+    if let Some(json) = error.downcast_ref::<serde_json::Error>() {
+        return format!(
+            "{:?} error in JSON at line {} column {}",
+            json.classify(),
+            json.line(),
+            json.column()
+        );
+    }
+    error.to_string()
 }

@@ -16,12 +16,28 @@ use orderhook_domain::notice::NoticeKind;
 
 /// Answered hooks by event and outcome. Counter.
 pub const HOOKS_TOTAL: &str = "orderhook_hooks_total";
+/// Hooks that were not answered within the answer deadline, or not at all. Counter.
+pub const ANSWERS_LATE_TOTAL: &str = "orderhook_answers_late_total";
+/// Hooks that are owed an answer now. Gauge.
+pub const HOOKS_IN_FLIGHT: &str = "orderhook_hooks_in_flight";
 /// From the arrival of a hook to its answer. Histogram.
 pub const HOOK_SECONDS: &str = "orderhook_hook_seconds";
 /// Notices that wait to be sent. Gauge.
 pub const NOTICES_PENDING: &str = "orderhook_notices_pending";
 /// Age of the oldest notice that waits to be sent. Gauge.
 pub const NOTICES_OLDEST_SECONDS: &str = "orderhook_notices_oldest_seconds";
+/// 1 while Telegram does not accept the bot's token. Gauge.
+pub const TELEGRAM_TOKEN_REFUSED: &str = "orderhook_telegram_token_refused";
+/// 1 while the database can be written to. Gauge.
+pub const DATABASE_READY: &str = "orderhook_database_ready";
+/// Chats that Telegram refuses. Gauge.
+pub const CHATS_DISABLED: &str = "orderhook_chats_disabled";
+/// Stores whose open orders no chat is told about. Gauge.
+pub const STORES_WITHOUT_CHAT: &str = "orderhook_stores_without_chat";
+/// Orders known by later events only for longer than ten minutes. Gauge.
+pub const ORDERS_ANNOUNCED: &str = "orderhook_orders_announced";
+/// Always 1; the version is a label. Gauge.
+pub const BUILD_INFO: &str = "orderhook_build_info";
 /// 1 on the node that sends to Telegram. Gauge.
 pub const LEADER: &str = "orderhook_leader";
 /// Fields of a wrong type that were ignored, over all hooks. Counter.
@@ -42,6 +58,18 @@ const QUICK_SECONDS: [f64; 14] = [
 ];
 const ROWS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
+/// Bodies have a few kilobytes and at most 256 KiB; a batch at most 8 MiB.
+const BYTES: [f64; 8] = [
+    1024.0,
+    4096.0,
+    16384.0,
+    65536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    8_388_608.0,
+];
+
 /// Starts the recorder, once per process, and returns what renders it.
 ///
 /// # Errors
@@ -56,6 +84,7 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets(&QUICK_SECONDS)?
         .set_buckets_for_metric(Matcher::Full(actors::COMMIT_ROWS.to_owned()), &ROWS)?
+        .set_buckets_for_metric(Matcher::Full(actors::COMMIT_BYTES.to_owned()), &BYTES)?
         .install_recorder()?;
     describe();
     register_zeros();
@@ -79,10 +108,23 @@ fn describe() {
         Unit::Seconds,
         "From the arrival of a hook to its answer; SM waits 5 s"
     );
+    describe_counter!(
+        ANSWERS_LATE_TOTAL,
+        "Hooks that were not answered within the answer deadline, or whose caller went away without an answer"
+    );
+    describe_gauge!(HOOKS_IN_FLIGHT, "Hooks that are owed an answer now");
     describe_counter!(FIELDS_TOLERATED_TOTAL, "Fields of a wrong type that were ignored");
     describe_gauge!(
         actors::MAILBOX_DEPTH,
         "Commands that wait or are being handled, by actor kind"
+    );
+    describe_gauge!(
+        actors::MAILBOX_BOUND,
+        "Commands that the mailboxes hold together before they refuse, by actor kind"
+    );
+    describe_gauge!(
+        actors::MAILBOX_HIGH_WATER,
+        "The highest depth since the start, by actor kind"
     );
     describe_histogram!(
         actors::MAILBOX_WAIT_SECONDS,
@@ -101,10 +143,16 @@ fn describe() {
     describe_gauge!(actors::ORDERS_ACTIVE, "Order actors alive in this process");
     describe_counter!(
         actors::ORDER_ACTORS_TOTAL,
-        "Order actors started, retired, or lost to a panic"
+        "Order actors started, retired, lost to a panic, or reloaded from their stored row"
     );
     describe_histogram!(actors::COMMIT_SECONDS, Unit::Seconds, "Time of one group commit");
     describe_histogram!(actors::COMMIT_ROWS, "Events in one group commit");
+    describe_histogram!(actors::COMMIT_BYTES, Unit::Bytes, "Bytes of bodies in one group commit");
+    describe_gauge!(actors::COMMITS_IN_FLIGHT, "Group commits under way now");
+    describe_counter!(
+        actors::COMMIT_ROWS_ISOLATED_TOTAL,
+        "Events that were sent alone because their batch held one that cannot be stored"
+    );
     describe_counter!(
         actors::VERSION_CONFLICTS_TOTAL,
         "Events judged again because another node was faster"
@@ -133,9 +181,25 @@ fn describe() {
     );
     describe_counter!(actors::NOTICES_TOTAL, "Notices told to staff, by kind and outcome");
     describe_counter!(
-        actors::NOTICE_PAUSES_TOTAL,
+        actors::NOTIFIER_PAUSES_TOTAL,
         "Times that a chat, or all of them, had to wait beyond the usual, by reason"
     );
+    describe_gauge!(
+        TELEGRAM_TOKEN_REFUSED,
+        "1 while Telegram does not accept the bot's token, else 0"
+    );
+    describe_gauge!(DATABASE_READY, "1 while the database can be written to, else 0");
+    describe_gauge!(CHATS_DISABLED, "Chats that Telegram refuses, in the whole pool");
+    describe_gauge!(
+        STORES_WITHOUT_CHAT,
+        "Stores whose open orders no chat is told about, in the whole pool"
+    );
+    describe_gauge!(
+        ORDERS_ANNOUNCED,
+        "Orders known by later events only for 10 minutes to 1 day, in the whole pool"
+    );
+    describe_gauge!(BUILD_INFO, "Always 1; the version is in the label");
+    metrics_process::Collector::default().describe();
     describe_gauge!(LEADER, "1 on the node that sends to Telegram, else 0");
     describe_gauge!(POOL_CONNECTIONS, "Connections to PostgreSQL, by state");
 }
@@ -162,16 +226,19 @@ fn register_zeros() {
         }
     }
     for reason in ["telegram", "failure", "token"] {
-        counter!(actors::NOTICE_PAUSES_TOTAL, "reason" => reason).increment(0);
+        counter!(actors::NOTIFIER_PAUSES_TOTAL, "reason" => reason).increment(0);
     }
-    for event in ["started", "retired", "lost"] {
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    for event in ["started", "retired", "lost", "reloaded"] {
         counter!(actors::ORDER_ACTORS_TOTAL, "event" => event).increment(0);
     }
     for conflict in Conflict::ALL {
         counter!(actors::CONFLICTS_TOTAL, "conflict" => conflict.as_str()).increment(0);
     }
     for name in [
+        ANSWERS_LATE_TOTAL,
         FIELDS_TOLERATED_TOTAL,
+        actors::COMMIT_ROWS_ISOLATED_TOTAL,
         actors::VERSION_CONFLICTS_TOTAL,
         actors::COMMITS_UNSTORABLE_TOTAL,
         actors::COMPOSITIONS_RESTORED_TOTAL,
@@ -179,10 +246,27 @@ fn register_zeros() {
     ] {
         counter!(name).increment(0);
     }
-    for name in [actors::ORDERS_ACTIVE, NOTICES_PENDING, NOTICES_OLDEST_SECONDS, LEADER] {
+    for name in [
+        actors::ORDERS_ACTIVE,
+        actors::COMMITS_IN_FLIGHT,
+        HOOKS_IN_FLIGHT,
+        NOTICES_PENDING,
+        NOTICES_OLDEST_SECONDS,
+        TELEGRAM_TOKEN_REFUSED,
+        DATABASE_READY,
+        CHATS_DISABLED,
+        STORES_WITHOUT_CHAT,
+        ORDERS_ANNOUNCED,
+        LEADER,
+    ] {
         gauge!(name).set(0.0);
     }
-    for name in [HOOK_SECONDS, actors::COMMIT_SECONDS, actors::COMMIT_ROWS] {
+    for name in [
+        HOOK_SECONDS,
+        actors::COMMIT_SECONDS,
+        actors::COMMIT_ROWS,
+        actors::COMMIT_BYTES,
+    ] {
         // Creating the handle is enough to expose the family.
         drop(histogram!(name));
     }

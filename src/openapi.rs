@@ -23,23 +23,29 @@ use crate::db::orders_view::OrderView;
         crate::routes::ops::metrics,
         crate::routes::ops::mailboxes,
         crate::routes::ops::order,
+        crate::routes::page::page,
+        crate::routes::page::live,
+        crate::routes::page::state,
+        crate::routes::actions::body,
+        crate::routes::actions::replay_arrival,
+        crate::routes::actions::enable_chat,
         crate::routes::ops::openapi,
     ),
     components(schemas(Hook, Answer, ErrorBody, OrderView, Mailboxes)),
-    modifiers(&ClientToken)
+    modifiers(&Tokens)
 )]
 pub struct Description;
 
-struct ClientToken;
+struct Tokens;
 
-impl utoipa::Modify for ClientToken {
+impl utoipa::Modify for Tokens {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+        use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
         let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("Client-Token")));
-        openapi
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("client_token", scheme);
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("client_token", scheme);
+        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        components.add_security_scheme("ops_token", bearer);
     }
 }
 
@@ -173,7 +179,7 @@ pub struct ErrorItem {
 pub struct Mailboxes {
     /// Which node.
     node: String,
-    /// One object per actor kind: depth, high-water mark, refusals, times of waiting and handling.
+    /// One object per actor kind: depth, bound, high-water mark, refusals, times of waiting and handling.
     #[schema(value_type = Vec<Object>)]
     mailboxes: Vec<String>,
     /// Order actors alive.

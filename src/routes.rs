@@ -1,9 +1,13 @@
 //! The two listeners: hooks from SM, and operations.
 
+mod access;
+pub(crate) mod actions;
 pub mod hook;
 pub mod ops;
+pub(crate) mod page;
 mod token;
 
+pub use access::OpsAccess;
 pub use token::ClientTokens;
 
 use actix_web::http::StatusCode;

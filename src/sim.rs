@@ -65,6 +65,10 @@ pub struct Settings {
     #[arg(long, env = "ORDERHOOK_SIM_TOKEN", hide_env_values = true)]
     pub token: SecretString,
 
+    /// The bearer token of the operations listener, if it has one
+    #[arg(long, env = "ORDERHOOK_OPS_TOKEN", default_value = "", hide_env_values = true)]
+    pub ops_token: SecretString,
+
     /// Plays the orders of an earlier run again [default: drawn, and told in the report]
     #[arg(long)]
     pub seed: Option<u64>,

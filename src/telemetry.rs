@@ -1,5 +1,11 @@
 //! Logs. What must never be logged: tokens, phones, names, addresses, comments, bodies, and the
 //! connection string (invariant 7). An order id may stand in a log line, never in a metric label.
+//! The one exception: without a bot's token the texts for staff are shown in the log instead of sent,
+//! which is for trying the service out.
+//!
+//! What happened to one hook is found by its `request_id`, which nginx gives it: the line of its answer
+//! ("hook answered"), of a commit that failed with it, and of the message that told staff of it
+//! ("staff were told"). Each failure is logged once, where it is handled.
 
 use std::io::IsTerminal;
 

@@ -28,6 +28,7 @@ fn settings(hook_url: &str, ops_url: &str) -> Settings {
         hook_url: hook_url.parse().unwrap(),
         ops_url: ops_url.parse().unwrap(),
         token: TOKEN.into(),
+        ops_token: String::new().into(),
         seed: Some(7),
         prefix: Some("H-".to_owned()),
         spelling: Spellings::Both,

@@ -12,8 +12,8 @@
 mod stats;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use actix::dev::{MessageResponse, ToEnvelope};
 use actix::{Actor, Addr, Handler, Message};
@@ -44,6 +44,9 @@ pub enum Refused<C> {
 pub struct Gate {
     /// Slots that are taken, or [`CLOSED`].
     taken: AtomicUsize,
+    /// When the command that is being handled began, or the first one came, in microseconds of the
+    /// clock of `stats`.
+    moved_at: AtomicU64,
     capacity: usize,
     stats: Arc<MailboxStats>,
 }
@@ -58,8 +61,10 @@ enum NoEntry {
 
 impl Gate {
     fn new(capacity: usize, stats: Arc<MailboxStats>) -> Arc<Self> {
+        stats.opened(capacity);
         Arc::new(Self {
             taken: AtomicUsize::new(0),
+            moved_at: AtomicU64::new(0),
             capacity,
             stats,
         })
@@ -91,6 +96,21 @@ impl Gate {
         }
     }
 
+    /// How long nothing has moved: since the command under way began, or since the first one came if
+    /// none was begun yet. Zero when nothing is inside.
+    #[must_use]
+    pub fn standing(&self) -> Duration {
+        if self.depth() == 0 {
+            return Duration::ZERO;
+        }
+        let moved_at = self.moved_at.load(Ordering::Relaxed);
+        Duration::from_micros(self.stats.clock(Instant::now()).saturating_sub(moved_at))
+    }
+
+    fn moved(&self, now: Instant) {
+        self.moved_at.store(self.stats.clock(now), Ordering::Relaxed);
+    }
+
     /// Closes the gate for good if nothing is inside. After `true` no command can get in, so that
     /// the actor behind may be dropped without losing one.
     #[must_use]
@@ -98,6 +118,12 @@ impl Gate {
         self.taken
             .compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.stats.gone(self.capacity);
     }
 }
 
@@ -148,6 +174,7 @@ impl Waiting {
     #[must_use]
     pub fn begin(self) -> Working {
         let now = Instant::now();
+        self.slot.0.moved(now);
         self.slot.0.stats.waited(self.message, now - self.since);
         Working {
             slot: self.slot,
@@ -223,11 +250,11 @@ impl<A: Actor<Context = actix::Context<A>>> Handle<A> {
             Err(NoEntry::Closed) => return Err(Refused::Closed(command)),
         };
         let message = command.message();
-        let waiting = Waiting {
-            slot,
-            message,
-            since: Instant::now(),
-        };
+        let since = Instant::now();
+        if slot.0.depth() == 1 {
+            slot.0.moved(since);
+        }
+        let waiting = Waiting { slot, message, since };
         let envelope = Envelope {
             command,
             waiting,

@@ -3,6 +3,10 @@
 
 /// Commands that wait or are being handled, by actor kind. Gauge.
 pub const MAILBOX_DEPTH: &str = "orderhook_mailbox_depth";
+/// Commands that the mailboxes of an actor kind hold together before they refuse. Gauge.
+pub const MAILBOX_BOUND: &str = "orderhook_mailbox_bound";
+/// The highest that the depth has been since the start, by actor kind. Gauge.
+pub const MAILBOX_HIGH_WATER: &str = "orderhook_mailbox_high_water";
 /// From sending a command to the start of its work, by actor kind and message type. Histogram.
 pub const MAILBOX_WAIT_SECONDS: &str = "orderhook_mailbox_wait_seconds";
 /// From the start of the work to its end, by actor kind and message type. Histogram.
@@ -11,12 +15,19 @@ pub const MAILBOX_HANDLE_SECONDS: &str = "orderhook_mailbox_handle_seconds";
 pub const MAILBOX_REFUSED_TOTAL: &str = "orderhook_mailbox_refused_total";
 /// Order actors alive. Gauge.
 pub const ORDERS_ACTIVE: &str = "orderhook_orders_active";
-/// Order actors that were started, retired, or lost to a panic, by `event`. Counter.
+/// Order actors that were started, retired, lost to a panic, or took their state from a stored row, by
+/// `event`. Counter.
 pub const ORDER_ACTORS_TOTAL: &str = "orderhook_order_actors_total";
 /// Time of one group commit. Histogram.
 pub const COMMIT_SECONDS: &str = "orderhook_commit_seconds";
 /// Events in one group commit. Histogram.
 pub const COMMIT_ROWS: &str = "orderhook_commit_rows";
+/// Bytes of bodies in one group commit. Histogram.
+pub const COMMIT_BYTES: &str = "orderhook_commit_bytes";
+/// Group commits under way. Gauge.
+pub const COMMITS_IN_FLIGHT: &str = "orderhook_commits_in_flight";
+/// Events that were sent alone because their batch held one that cannot be stored. Counter.
+pub const COMMIT_ROWS_ISOLATED_TOTAL: &str = "orderhook_commit_rows_isolated_total";
 /// Events that lost their version to another node and were judged again. Counter.
 pub const VERSION_CONFLICTS_TOTAL: &str = "orderhook_version_conflicts_total";
 /// Events that the database cannot store and that were separated from their batch. Counter.
@@ -29,6 +40,6 @@ pub const COMPOSITIONS_RESTORED_TOTAL: &str = "orderhook_compositions_restored_t
 pub const ANSWER_RECORDS_LOST_TOTAL: &str = "orderhook_answer_records_lost_total";
 /// Times that a chat, or all of them, had to wait beyond the usual, by `reason`: `telegram` said so (429),
 /// a `failure`, the `token` was refused. Counter.
-pub const NOTICE_PAUSES_TOTAL: &str = "orderhook_notice_pauses_total";
+pub const NOTIFIER_PAUSES_TOTAL: &str = "orderhook_notifier_pauses_total";
 /// Notices told to staff, by kind and outcome. Counter.
 pub const NOTICES_TOTAL: &str = "orderhook_notices_total";

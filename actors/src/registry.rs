@@ -61,6 +61,8 @@ pub struct BusyOrder {
     pub order_id: OrderId,
     /// Events that wait or are being judged.
     pub depth: usize,
+    /// How long the event under way has been under way, in milliseconds: those behind it wait.
+    pub standing_millis: u64,
 }
 
 /// A hook is given to so many actors in turn when each dies of it; then the fault is in the event.
@@ -115,7 +117,7 @@ impl OrderRegistry {
                     Err(_closed) => {
                         self.evict(id, &entry, "lost");
                         lost += 1;
-                        tracing::error!(order_id = %id, lost, "an order actor died");
+                        tracing::error!(order_id = id.as_str(), lost, "an order actor died");
                         if lost == MAX_LOST_ACTORS {
                             return Err(DeliverError::Unstorable);
                         }
@@ -202,11 +204,15 @@ impl OrderRegistry {
             .0
             .orders
             .iter()
-            .map(|entry| BusyOrder {
-                order_id: entry.key().clone(),
-                depth: entry.value().handle.gate().depth(),
+            .filter_map(|entry| {
+                let gate = entry.value().handle.gate();
+                let depth = gate.depth();
+                (depth > 0).then(|| BusyOrder {
+                    order_id: entry.key().clone(),
+                    depth,
+                    standing_millis: u64::try_from(gate.standing().as_millis()).unwrap_or(u64::MAX),
+                })
             })
-            .filter(|order| order.depth > 0)
             .collect();
         busy.sort_by(|one, other| {
             other

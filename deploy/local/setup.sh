@@ -14,6 +14,10 @@ wanted_for() { [[ $purposes == *" $1 "* ]]; }
 # The tests of nginx's script need a node with a test runner.
 node_works() { (($(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0) >= 18)); }
 
+has_browser() {
+    [[ -n ${ORDERHOOK_TEST_CHROMIUM-} ]] || { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+}
+
 # Prints the Debian packages that are missing, one a line.
 missing_packages() {
     find_pg_bin '*' >/dev/null || echo postgresql
@@ -30,11 +34,14 @@ missing_packages() {
     if wanted_for tests; then
         command -v openssl >/dev/null || echo openssl
         node_works || echo nodejs
+        has_browser || echo chromium
+        # Its promtool checks the alerts, and the server fires them.
+        { command -v promtool && command -v prometheus; } >/dev/null || echo prometheus
     fi
 }
 
-# Installing postgresql makes and starts a cluster for the machine, and installing nginx starts one,
-# unless told not to. We bring our own; the machine's settings are as before afterwards.
+# Installing postgresql makes and starts a cluster for the machine, and installing nginx or prometheus
+# starts one, unless told not to. We bring our own; the machine's settings are as before afterwards.
 install_packages() {
     local no_cluster=/etc/postgresql-common/createcluster.d/orderhook-setup.conf
     local no_start=/usr/sbin/policy-rc.d temporary
@@ -52,10 +59,13 @@ install_packages() {
     fi
     { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${packages[@]}"; } </dev/null >&2 ||
         die "apt-get could not install: ${packages[*]}"
-    # Nor shall it start with the machine.
-    if [[ " ${packages[*]} " == *' nginx '* ]] && command -v systemctl >/dev/null; then
-        "$@" systemctl disable --quiet nginx || true
-    fi
+    # Nor shall they start with the machine.
+    local service
+    for service in nginx prometheus; do
+        if [[ " ${packages[*]} " == *" $service "* ]] && command -v systemctl >/dev/null; then
+            "$@" systemctl disable --quiet "$service" || true
+        fi
+    done
 }
 
 require_packages() {

@@ -5,11 +5,12 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Settings of the caller must not reach the tests, but for the seed of a failure that is to be seen again,
-# and the load of the pool.
-seed=${ORDERHOOK_HISTORY_SEED-} pool_rate=${ORDERHOOK_POOL_TEST_RATE-}
+# the load of the pool, and a browser of the caller's own, which may be the only one there is.
+seed=${ORDERHOOK_HISTORY_SEED-} pool_rate=${ORDERHOOK_POOL_TEST_RATE-} chromium=${ORDERHOOK_TEST_CHROMIUM-}
 unset "${!ORDERHOOK_@}" DATABASE_URL
 if [[ -n $seed ]]; then export ORDERHOOK_HISTORY_SEED=$seed; fi
 if [[ -n $pool_rate ]]; then export ORDERHOOK_POOL_TEST_RATE=$pool_rate; fi
+if [[ -n $chromium ]]; then export ORDERHOOK_TEST_CHROMIUM=$chromium; fi
 
 at_exit() {
     [[ -n ${work-} ]] || return 0

@@ -6,20 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use orderhook_actors::persistence_actor::PersistenceSettings;
-use orderhook_actors::ports::Replay;
 use orderhook_actors::registry::OrderSettings;
 use orderhook_actors::system::{Actors, SystemSettings};
 use orderhook_domain::apply::Rules;
-use orderhook_domain::ids::DeliveryId;
 use uuid::Uuid;
 
 use crate::db::Database;
 use crate::db::journal::{self, Entry, Filter};
 use crate::db::order_store::PostgresOrderStore;
-use crate::intake::{self, Incoming, ReplayedArrival, Verdict};
+use crate::intake::Verdict;
+use crate::replay::{self, REPLAY_DEADLINE};
 
 /// What to do with the journal.
 #[derive(Debug, Subcommand)]
@@ -172,9 +171,6 @@ async fn show(database: &Database, delivery_id: Uuid, out: &mut dyn Write) -> an
     Ok(ExitCode::SUCCESS)
 }
 
-/// How long one replay may take; nobody but the operator waits for it.
-const REPLAY_DEADLINE: Duration = Duration::from_secs(10);
-
 /// A replay is one more node for a moment: several nodes may hold an actor for an order, and the version
 /// decides. So the running service needs to know nothing of it.
 async fn replay(database: &Database, args: ReplayArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
@@ -213,29 +209,7 @@ async fn replay_one(
     delivery_id: Uuid,
     by: &str,
 ) -> anyhow::Result<ReplayOutcome> {
-    let found = database
-        .run(async move |database| journal::show(&database, delivery_id).await)
-        .await?;
-    let Some((entry, body)) = found else {
-        bail!("there is no such arrival")
-    };
-    let Some(body) = body else {
-        bail!("its body has been pruned")
-    };
-    let incoming = Incoming {
-        body,
-        received_at: Utc::now().trunc_subsecs(6),
-        request_id: None,
-        replay: Some(ReplayedArrival {
-            replay: Replay {
-                of: DeliveryId(delivery_id),
-                by: by.to_owned(),
-            },
-            first_received_at: entry.received_at,
-        }),
-        deadline: Instant::now() + REPLAY_DEADLINE,
-    };
-    let taken = intake::take(actors, incoming).await;
+    let taken = replay::replay(database, actors, delivery_id, by).await?;
     let order = taken
         .order_id
         .map_or_else(|| "no order".to_owned(), |order_id| format!("order {order_id}"));

@@ -44,13 +44,17 @@ pub struct OrderView {
     pub cancel_reason: Option<String>,
     /// The lines; a removed one has the quantity 0.
     pub positions: Vec<PositionView>,
+    /// The delivery window.
+    pub delivery_from: Option<DateTime<Utc>>,
+    /// The delivery window.
+    pub delivery_to: Option<DateTime<Utc>>,
     /// The totals as SM gave them.
     pub total: TotalView,
     /// The customer's words.
     pub comment: Option<String>,
     /// Raised by every judged event.
     pub version: i64,
-    /// The history in commit order.
+    /// The history: judged events in the order of their versions, the others among them by their arrival.
     pub events: Vec<EventView>,
     /// What staff were told, or will be.
     pub notices: Vec<NoticeView>,
@@ -100,6 +104,29 @@ pub struct EventView {
     /// The arrival whose body an operator played again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<String>,
+    /// Who did that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replayed_by: Option<String>,
+    /// The version that the order had after it; `None` when it changed no row.
+    pub order_version: Option<i64>,
+    /// The name as SM sent it.
+    pub event_type: Option<String>,
+    /// SM's own time of the event.
+    pub sm_timestamp: Option<DateTime<Utc>>,
+    /// When it was answered in time; known of created and changed only.
+    pub answered_at: Option<DateTime<Utc>>,
+    /// From the arrival to that answer, in milliseconds.
+    pub answer_ms: Option<i64>,
+    /// Why it was rejected: `[{"field": …, "message": …}]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub errors: Option<serde_json::Value>,
+    /// Which node took it.
+    pub node: String,
+    /// nginx's id of the request.
+    pub request_id: Option<String>,
+    /// The length of the raw body; `None` once pruned.
+    pub body_bytes: Option<i32>,
 }
 
 /// One notice for one chat.
@@ -115,14 +142,23 @@ pub struct NoticeView {
     pub role: String,
     /// The chat, when one is subscribed.
     pub chat_id: Option<i64>,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// How often sending it was begun.
+    pub attempts: i32,
+    /// What Telegram, or the connection to it, said last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 const ORDER: &str = "SELECT number, store_id, status, closed, conflict, created_at, paid_at, shipped_at, delivered_at, \
-     cancelled_at, cancel_reason, total_price, total_discount_price, comment, version, document \
+     cancelled_at, cancel_reason, delivery_from, delivery_to, total_price, total_discount_price, comment, version, document \
      FROM orders WHERE order_id = $1";
-const EVENTS: &str = "SELECT event, received_at, outcome, notes, delivery_id::text, replay_of::text \
+const EVENTS: &str = "SELECT event, received_at, outcome, notes, delivery_id::text, replay_of::text, replayed_by, \
+            order_version, event_type, sm_timestamp, answered_at, errors, node, request_id, \
+            octet_length(body) AS body_bytes \
      FROM order_events WHERE order_id = $1 ORDER BY order_version NULLS LAST, received_at, delivery_id";
-const NOTICES: &str = "SELECT kind, state, sent_at, role, chat_id FROM notices WHERE order_id = $1 ORDER BY notice_id";
+const NOTICES: &str = "SELECT kind, state, sent_at, role, chat_id, created_at, attempts, last_error FROM notices WHERE order_id = $1 ORDER BY notice_id";
 
 /// Reads one order in one snapshot; `None` when it has no row.
 ///
@@ -168,15 +204,33 @@ async fn read(client: &Transaction<'_>, order_id: &OrderId) -> Result<Option<Ord
         positions: document
             .map(|StoredJson(document)| positions(&document))
             .unwrap_or_default(),
+        delivery_from: order.try_get("delivery_from")?,
+        delivery_to: order.try_get("delivery_to")?,
         total: TotalView {
             price: money("total_price")?,
             discount_price: money("total_discount_price")?,
         },
         comment: order.try_get("comment")?,
         version: order.try_get("version")?,
-        events: events.iter().map(event).collect::<Result<_, _>>()?,
+        events: timeline(events.iter().map(event).collect::<Result<_, _>>()?),
         notices: notices.iter().map(notice).collect::<Result<_, _>>()?,
     }))
+}
+
+/// Puts the events without a version (rejected, or about an order that was not known yet) among the others
+/// by their arrival. The others keep the order of their versions whatever the clocks of the nodes said.
+fn timeline(events: Vec<EventView>) -> Vec<EventView> {
+    let (judged, others): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.order_version.is_some());
+    let mut others = others.into_iter().peekable();
+    let mut merged = Vec::with_capacity(judged.len() + others.len());
+    for event in judged {
+        while let Some(earlier) = others.next_if(|other| other.received_at < event.received_at) {
+            merged.push(earlier);
+        }
+        merged.push(event);
+    }
+    merged.extend(others);
+    merged
 }
 
 fn positions(document: &Document) -> Vec<PositionView> {
@@ -198,13 +252,25 @@ fn quantity(quantity: Quantity) -> String {
 
 fn event(row: &Row) -> Result<EventView, tokio_postgres::Error> {
     let notes: Option<Vec<String>> = row.try_get("notes")?;
+    let received_at: DateTime<Utc> = row.try_get("received_at")?;
+    let answered_at: Option<DateTime<Utc>> = row.try_get("answered_at")?;
     Ok(EventView {
         event: row.try_get("event")?,
-        received_at: row.try_get("received_at")?,
+        received_at,
         outcome: row.try_get("outcome")?,
         notes: notes.unwrap_or_default(),
         delivery_id: row.try_get("delivery_id")?,
         replay_of: row.try_get("replay_of")?,
+        replayed_by: row.try_get("replayed_by")?,
+        order_version: row.try_get("order_version")?,
+        event_type: row.try_get("event_type")?,
+        sm_timestamp: row.try_get("sm_timestamp")?,
+        answered_at,
+        answer_ms: answered_at.map(|answered_at| (answered_at - received_at).num_milliseconds()),
+        errors: row.try_get("errors")?,
+        node: row.try_get("node")?,
+        request_id: row.try_get("request_id")?,
+        body_bytes: row.try_get("body_bytes")?,
     })
 }
 
@@ -215,5 +281,54 @@ fn notice(row: &Row) -> Result<NoticeView, tokio_postgres::Error> {
         sent_at: row.try_get("sent_at")?,
         role: row.try_get("role")?,
         chat_id: row.try_get("chat_id")?,
+        created_at: row.try_get("created_at")?,
+        attempts: row.try_get("attempts")?,
+        last_error: row.try_get("last_error")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(second: i64, order_version: Option<i64>) -> EventView {
+        EventView {
+            event: "paid".to_owned(),
+            received_at: DateTime::from_timestamp(second, 0).unwrap(),
+            outcome: "applied".to_owned(),
+            notes: Vec::new(),
+            delivery_id: String::new(),
+            replay_of: None,
+            replayed_by: None,
+            order_version,
+            event_type: None,
+            sm_timestamp: None,
+            answered_at: None,
+            answer_ms: None,
+            errors: None,
+            node: String::new(),
+            request_id: None,
+            body_bytes: None,
+        }
+    }
+
+    #[test]
+    fn events_without_a_version_stand_where_they_arrived_and_the_others_in_the_order_of_their_versions() {
+        // As the statement returns them; the clock of the node that took version 3 is behind.
+        let events = vec![
+            event(10, Some(1)),
+            event(20, Some(2)),
+            event(15, Some(3)),
+            event(30, Some(4)),
+            event(5, None),
+            event(12, None),
+            event(25, None),
+            event(40, None),
+        ];
+        let seconds: Vec<i64> = timeline(events)
+            .iter()
+            .map(|event| event.received_at.timestamp())
+            .collect();
+        assert_eq!(seconds, [5, 10, 12, 20, 15, 25, 30, 40]);
+    }
 }

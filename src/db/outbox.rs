@@ -1,6 +1,7 @@
 //! The outbox port on PostgreSQL.
 
 pub(super) mod settle;
+mod told;
 
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use tokio_postgres::Row;
 
 use crate::db::Database;
 use crate::db::stored_json::StoredJson;
+
+use told::Told;
 
 const PEEK: &str = include_str!("../../sql/queries/outbox_peek.sql");
 const CLAIM: &str = include_str!("../../sql/queries/outbox_claim.sql");
@@ -77,9 +80,15 @@ impl Outbox for PostgresOutbox {
 
     fn settle(&self, settled: Settled) -> BoxFuture<'static, Result<(), OutboxError>> {
         self.run(async move |database| {
-            database
-                .limited(async |client| settle::settle(client, &settled).await)
-                .await
+            let told = database
+                .limited(async |client| {
+                    let told = Told::find(client, &settled.notice_ids).await?;
+                    settle::settle(client, &settled).await?;
+                    Ok(told)
+                })
+                .await?;
+            told.log(&settled);
+            Ok(())
         })
     }
 

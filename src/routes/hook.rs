@@ -12,7 +12,7 @@ use orderhook_actors::error::DeliverError;
 use orderhook_actors::order_actor::Acknowledged;
 use orderhook_actors::ports::Answered;
 use orderhook_domain::event::EventKind;
-use orderhook_domain::ids::OrderId;
+use orderhook_domain::ids::{DeliveryId, OrderId};
 use orderhook_domain::protocol::answer::{Answer, ErrorBody};
 use tracing::Instrument;
 
@@ -45,6 +45,7 @@ struct Answering {
     event: &'static str,
     outcome: &'static str,
     order_id: Option<OrderId>,
+    delivery_id: Option<DeliveryId>,
 }
 
 /// Takes one hook of SM and answers once it is durable.
@@ -69,12 +70,15 @@ pub(crate) async fn receive(request: HttpRequest, payload: web::Payload, node: w
     let span = tracing::info_span!("hook", request_id = request_id.as_deref());
     async {
         let _in_flight = node.hook_enters();
+        let owed = node.live.hooks.owe();
         let answering = answer(&request, payload, &node, (received_at, started), request_id).await;
         let duration = started.elapsed();
         counter!(HOOKS_TOTAL, "event" => answering.event, "outcome" => answering.outcome).increment(1);
         histogram!(HOOK_SECONDS).record(duration);
+        owed.answered(answering.event, answering.response.status().as_u16(), started);
         tracing::info!(
             order_id = answering.order_id.as_ref().map(OrderId::as_str),
+            delivery_id = answering.delivery_id.map(tracing::field::display),
             event = answering.event,
             outcome = answering.outcome,
             status = answering.response.status().as_u16(),
@@ -99,6 +103,7 @@ async fn answer(
         event: NO_EVENT,
         outcome,
         order_id: None,
+        delivery_id: None,
     };
     // Said before the token is looked at: nginx shall try another node whatever was sent.
     if node.is_draining() {
@@ -132,6 +137,7 @@ async fn answer(
         event: taken.kind.map_or(NO_EVENT, EventKind::as_str),
         outcome: taken.verdict.as_str(),
         order_id: taken.order_id,
+        delivery_id: Some(taken.delivery_id),
     }
 }
 

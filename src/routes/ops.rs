@@ -2,13 +2,14 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
+use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
 use orderhook_domain::ids::OrderId;
 use orderhook_domain::protocol::answer::ErrorBody;
 use serde::Serialize;
 use utoipa::OpenApi;
 
-use super::{error_response, json_response, method_not_allowed};
+use super::{access, actions, error_response, json_response, method_not_allowed, page};
 use crate::app::Node;
 use crate::openapi::Description;
 
@@ -19,14 +20,29 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(only_get("/readyz").route(web::get().to(ready)))
         .service(only_get("/metrics").route(web::get().to(metrics)))
         .service(only_get("/openapi.json").route(web::get().to(openapi)))
-        .service(only_get("/api/mailboxes").route(web::get().to(mailboxes)))
-        // Opaque ids may hold slashes (protocol section 4).
-        .service(only_get("/api/orders/{order_id:.+}").route(web::get().to(order)))
+        .service(only_get("/").route(web::get().to(page::page)))
+        .service(
+            web::scope("/api")
+                .wrap(from_fn(access::guard))
+                .service(only_get("/live").route(web::get().to(page::live)))
+                .service(only_get("/state").route(web::get().to(page::state)))
+                .service(only_get("/mailboxes").route(web::get().to(mailboxes)))
+                // Opaque ids may hold slashes (protocol section 4).
+                .service(only_get("/orders/{order_id:.+}").route(web::get().to(order)))
+                .service(only_get("/journal/{delivery_id}/body").route(web::get().to(actions::body)))
+                .service(only_post("/journal/{delivery_id}/replay").route(web::post().to(actions::replay_arrival)))
+                .service(only_post("/chats/{chat_id}/enable").route(web::post().to(actions::enable_chat)))
+                .default_service(web::to(async || error_response(&ErrorBody::not_found()))),
+        )
         .default_service(web::to(async || error_response(&ErrorBody::not_found())));
 }
 
 fn only_get(path: &str) -> Resource {
     web::resource(path).default_service(web::to(async || method_not_allowed("GET")))
+}
+
+fn only_post(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(async || method_not_allowed("POST")))
 }
 
 /// Whether the process runs.
@@ -85,7 +101,11 @@ struct MailboxesShown {
 #[utoipa::path(
     get,
     path = "/api/mailboxes",
-    responses((status = 200, description = "Every actor kind", body = crate::openapi::Mailboxes))
+    security((), ("ops_token" = [])),
+    responses(
+        (status = 200, description = "Every actor kind", body = crate::openapi::Mailboxes),
+        (status = 401, description = "The token is wrong or missing", body = crate::openapi::ErrorBody),
+    )
 )]
 pub(crate) async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
     let shown = MailboxesShown {
@@ -103,7 +123,9 @@ pub(crate) async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
     get,
     path = "/api/orders/{order_id}",
     params(("order_id" = String, Path, description = "SM's id of the order")),
+    security((), ("ops_token" = [])),
     responses(
+        (status = 401, description = "The token is wrong or missing", body = crate::openapi::ErrorBody),
         (status = 200, description = "The order", body = crate::db::orders_view::OrderView),
         (status = 404, description = "The order is unknown", body = crate::openapi::ErrorBody),
         (status = 503, description = "The database is away", body = str),

@@ -37,7 +37,8 @@ impl ClientTokens {
     }
 }
 
-fn digest(bytes: &[u8]) -> [u8; 32] {
+/// Tokens are kept and compared as digests only.
+pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 

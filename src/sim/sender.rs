@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::redirect;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
@@ -28,6 +28,8 @@ pub(super) struct Sender {
     token: HeaderValue,
     hook_url: Url,
     ops_url: Url,
+    /// Sent to the operations listener alone; empty when it needs none.
+    ops_token: SecretString,
     pauses: [Duration; 7],
     progress: Arc<Progress>,
 }
@@ -102,6 +104,7 @@ impl Sender {
             token,
             hook_url,
             ops_url: settings.ops_url.clone(),
+            ops_token: settings.ops_token.clone(),
             pauses: PAUSES.map(|seconds| Duration::from_secs(seconds) / settings.time_scale),
             progress,
         })
@@ -180,7 +183,11 @@ impl Sender {
         let mut url = self.ops_url.clone();
         extend(&mut url, &["api", "orders", order_id]).map_err(|error| error.to_string())?;
         let told = |error: reqwest::Error| format!("GET /api/orders: {error}");
-        let response = self.http.get(url).send().await.map_err(told)?;
+        let mut request = self.http.get(url);
+        if !self.ops_token.expose_secret().is_empty() {
+            request = request.bearer_auth(self.ops_token.expose_secret());
+        }
+        let response = request.send().await.map_err(told)?;
         match response.status().as_u16() {
             404 => Ok(None),
             200 => response.json().await.map(Some).map_err(told),

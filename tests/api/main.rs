@@ -5,6 +5,8 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+#[path = "../support/fake_bot_api.rs"]
+mod fake_bot_api;
 #[path = "../support/mod.rs"]
 mod support;
 

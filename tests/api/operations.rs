@@ -46,7 +46,28 @@ async fn every_family_of_the_contract_is_exposed_from_the_start() {
         "orderhook_notices_oldest_seconds",
         "orderhook_notices_total",
         "orderhook_leader",
+        "orderhook_mailbox_high_water",
+        "orderhook_order_actors_total",
+        "orderhook_commit_bytes_bucket",
+        "orderhook_commits_in_flight",
+        "orderhook_commit_rows_isolated_total",
+        "orderhook_answers_late_total",
+        "orderhook_hooks_in_flight",
+        "orderhook_notifier_pauses_total",
+        "orderhook_telegram_token_refused",
+        "orderhook_database_ready",
+        "orderhook_chats_disabled",
+        "orderhook_stores_without_chat",
+        "orderhook_orders_announced",
+        "orderhook_build_info",
+        "process_resident_memory_bytes",
+        "process_threads",
+        "process_open_fds",
+        "process_start_time_seconds",
+        "process_cpu_seconds_total",
     ] {
+        let help = format!("# HELP {} ", family.trim_end_matches("_bucket"));
+        assert!(text.contains(&help), "{family} is not described");
         assert!(
             text.lines().any(|line| line.split(['{', ' ']).next() == Some(family)),
             "{family} is missing"
@@ -70,6 +91,7 @@ async fn mailboxes_show_what_passed_through_them() {
     }
     let order = actors.iter().find(|mailbox| mailbox["actor"] == "order").unwrap();
     assert_eq!(order["depth"], 0);
+    assert_eq!(order["bound"], 5 * 128, "five orders, each with a queue of its own");
     assert!(order["high_water"].as_u64().unwrap() >= 1);
     assert_eq!(order["messages"][0]["handle"]["count"], 5);
 }

@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use orderhook::app::App;
@@ -147,7 +148,8 @@ pub struct TestProcess {
     /// How to reach it.
     pub client: NodeClient,
     child: Child,
-    log: Option<JoinHandle<String>>,
+    log: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
 }
 
 impl std::ops::Deref for TestProcess {
@@ -159,38 +161,43 @@ impl std::ops::Deref for TestProcess {
 }
 
 impl TestProcess {
-    /// Starts the binary and waits until it serves.
+    /// Starts the binary with its log in JSON and waits until it serves.
     pub async fn start(database_url: &str, flags: &[&str]) -> Self {
+        Self::start_with_log(database_url, flags, "json").await
+    }
+
+    /// Starts the binary with its log in this format and waits until it serves.
+    pub async fn start_with_log(database_url: &str, flags: &[&str], format: &str) -> Self {
         let command_line = serve_command_line(database_url, flags);
         let mut child = Command::new(env!("CARGO_BIN_EXE_orderhook"))
             .args(&command_line[1..])
-            .args(["--log-format", "json"])
+            .args(["--log-format", format])
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (started, addrs) = mpsc::channel();
+        let log = Arc::new(Mutex::new(String::new()));
+        let written = Arc::clone(&log);
         // The pipe is read to its end: a process that cannot write its log would stand still.
-        let log = std::thread::spawn(move || {
-            let mut written = String::new();
+        let reading = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
+                if let Some(addrs) = serving(&line) {
+                    // Nobody waits for a second one.
+                    let _ = started.send(addrs);
+                }
+                let mut written = written.lock().unwrap();
                 written.push_str(&line);
                 written.push('\n');
-                let log: Value = serde_json::from_str(&line).unwrap_or_default();
-                if log["message"] == "serving" {
-                    let addr = |name: &str| log[name].as_str().unwrap().to_owned();
-                    // Nobody waits for a second one.
-                    let _ = started.send((addr("hooks"), addr("operations")));
-                }
             }
-            written
         });
         let addrs = tokio::task::spawn_blocking(move || addrs.recv()).await.unwrap();
         let (hook_addr, ops_addr) = addrs.expect("the node ended before it served");
         Self {
             client: NodeClient::new(&hook_addr, &ops_addr),
             child,
-            log: Some(log),
+            log,
+            reading: Some(reading),
         }
     }
 
@@ -218,7 +225,22 @@ impl TestProcess {
     /// Kills the process and returns everything that it logged.
     pub fn killed_log(&mut self) -> String {
         self.kill();
-        self.log.take().unwrap().join().unwrap()
+        self.reading.take().unwrap().join().unwrap();
+        self.log()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until it has logged this text.
+    pub async fn logs(&self, text: &str) {
+        let bound = Instant::now() + Duration::from_secs(60);
+        while !self.log().contains(text) {
+            assert!(Instant::now() < bound, "{text:?} was not logged:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// The exit code, once the process has ended; `Some(None)` when a signal ended it.
@@ -238,6 +260,22 @@ impl Drop for TestProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The addresses of both listeners, from the line that a node logs when it serves.
+fn serving(line: &str) -> Option<(String, String)> {
+    let log: Value = serde_json::from_str(line).unwrap_or_default();
+    if log["message"] == "serving" {
+        let addr = |name: &str| log[name].as_str().unwrap().to_owned();
+        return Some((addr("hooks"), addr("operations")));
+    }
+    let (_, fields) = line.split_once(" serving ")?;
+    let addr = |name: &str| {
+        fields
+            .split(' ')
+            .find_map(|field| Some(field.strip_prefix(name)?.to_owned()))
+    };
+    Some((addr("hooks=")?, addr("operations=")?))
 }
 
 fn serve_command_line(database_url: &str, flags: &[&str]) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -12,8 +12,12 @@ use super::Command;
 #[derive(Debug)]
 pub struct MailboxStats {
     actor: &'static str,
+    /// Where the clock of the gates begins.
+    started: Instant,
     /// Commands that wait or are being handled, over all mailboxes of the kind.
     depth: AtomicUsize,
+    /// How many commands all mailboxes of the kind hold together before they refuse.
+    bound: AtomicUsize,
     /// The highest that `depth` has been.
     high_water: AtomicUsize,
     /// The highest depth of one single mailbox.
@@ -68,6 +72,7 @@ impl Timing {
         let total_micros = self.total_micros.load(Ordering::Relaxed);
         TimingShown {
             count,
+            total_micros,
             mean_micros: total_micros.checked_div(count).unwrap_or(0),
             max_micros: self.max_micros.load(Ordering::Relaxed),
         }
@@ -81,6 +86,8 @@ pub struct MailboxShown {
     pub actor: &'static str,
     /// Commands that wait or are being handled now.
     pub depth: usize,
+    /// How many all mailboxes of the kind hold together before they refuse; grows with the actors alive.
+    pub bound: usize,
     /// The highest that `depth` has been since the start.
     pub high_water: usize,
     /// The highest depth of one single mailbox since the start.
@@ -107,6 +114,8 @@ pub struct MessageShown {
 pub struct TimingShown {
     /// How often.
     pub count: u64,
+    /// All of them together, in microseconds.
+    pub total_micros: u64,
     /// The mean, in microseconds.
     pub mean_micros: u64,
     /// The longest, in microseconds.
@@ -122,7 +131,9 @@ impl MailboxStats {
         };
         Arc::new(Self {
             actor,
+            started: Instant::now(),
             depth: AtomicUsize::new(0),
+            bound: AtomicUsize::new(0),
             high_water: AtomicUsize::new(0),
             deepest: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
@@ -156,6 +167,7 @@ impl MailboxStats {
         MailboxShown {
             actor: self.actor,
             depth: self.depth(),
+            bound: self.bound.load(Ordering::Relaxed),
             high_water: self.high_water.load(Ordering::Relaxed),
             deepest: self.deepest.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
@@ -169,6 +181,21 @@ impl MailboxStats {
                 })
                 .collect(),
         }
+    }
+
+    /// There is one more mailbox of the kind.
+    pub(super) fn opened(&self, capacity: usize) {
+        self.bound.fetch_add(capacity, Ordering::Relaxed);
+    }
+
+    /// A mailbox of the kind is gone.
+    pub(super) fn gone(&self, capacity: usize) {
+        self.bound.fetch_sub(capacity, Ordering::Relaxed);
+    }
+
+    /// A moment as the gates keep it: microseconds since the start.
+    pub(super) fn clock(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.started).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// A command took a place in a mailbox that holds `inside` now.

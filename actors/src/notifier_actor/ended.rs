@@ -62,7 +62,7 @@ impl NotifierActor {
         };
         self.pacing.end(chat_id, now, messages, ending, chance);
         if let Some(reason) = reason {
-            ::metrics::counter!(metrics::NOTICE_PAUSES_TOTAL, "reason" => reason).increment(1);
+            ::metrics::counter!(metrics::NOTIFIER_PAUSES_TOTAL, "reason" => reason).increment(1);
         }
         let token_refused = match result {
             Err(SendError::InvalidToken) => {
@@ -85,8 +85,9 @@ impl NotifierActor {
 
     /// What an answer of Telegram means for the rows.
     fn judge(&self, turn: &Turn, messages: usize, result: Result<i64, SendError>, now: Instant) -> SettledAs {
-        if let Err(error) = &result {
-            tracing::warn!(notices = turn.notice_ids().len(), %error, "a message was not sent");
+        // What became of notices is logged by the outbox, which knows the orders; an answer has no rows.
+        if let Some(error) = result.as_ref().err().filter(|_| turn.notice_ids().is_empty()) {
+            tracing::warn!(chat_id = turn.chat_id, %error, "an answer to a chat was not sent");
         }
         match result {
             Ok(message_id) => {

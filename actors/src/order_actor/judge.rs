@@ -120,7 +120,11 @@ async fn load(context: &OrderContext, id: &OrderId, deadline: Instant) -> Result
     while Instant::now() < deadline {
         let loading = tokio::time::timeout_at(deadline.into(), context.store.load(id));
         match loading.await.map_err(|_elapsed| DeliverError::Deadline)? {
-            Ok(order) => return Ok(order.unwrap_or_else(|| Order::unknown(id.clone()))),
+            Ok(Some(order)) => {
+                ::metrics::counter!(metrics::ORDER_ACTORS_TOTAL, "event" => "reloaded").increment(1);
+                return Ok(order);
+            }
+            Ok(None) => return Ok(Order::unknown(id.clone())),
             Err(StoreError::Transient(cause)) => {
                 tracing::debug!(%cause, "loading an order is tried again");
                 last_error = Some(cause);
@@ -131,7 +135,7 @@ async fn load(context: &OrderContext, id: &OrderId, deadline: Instant) -> Result
                 return Err(DeliverError::Unavailable);
             }
             Err(StoreError::Data(cause)) => {
-                tracing::error!(%cause, order_id = %id, "a stored order cannot be read");
+                tracing::error!(%cause, order_id = id.as_str(), "a stored order cannot be read");
                 return Err(DeliverError::Unstorable);
             }
         }
@@ -155,7 +159,11 @@ fn count(id: &OrderId, notes: &[Note]) {
             Note::Conflict(conflict) => {
                 let conflict = conflict.as_str();
                 ::metrics::counter!(metrics::CONFLICTS_TOTAL, "conflict" => conflict).increment(1);
-                tracing::warn!(order_id = %id, conflict, "an order contradicts itself; staff may hold a wrong list");
+                tracing::warn!(
+                    order_id = id.as_str(),
+                    conflict,
+                    "an order contradicts itself; staff may hold a wrong list"
+                );
             }
             Note::CompositionRestored => {
                 ::metrics::counter!(metrics::COMPOSITIONS_RESTORED_TOTAL).increment(1);

@@ -44,10 +44,14 @@ pub(super) async fn flush(store: Arc<dyn OrderStore>, batch: Vec<Pending>, notic
             reply: pending.reply,
             working: pending.waiting.begin(),
         })
-        .collect();
+        .collect::<Vec<_>>();
     let mut notices = 0;
+    let together = batch.len();
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
+        if part.len() == 1 && together > 1 {
+            ::metrics::counter!(metrics::COMMIT_ROWS_ISOLATED_TOTAL).increment(1);
+        }
         notices += commit_part(&*store, part, &mut parts).await;
     }
     if notices > 0 {
@@ -83,26 +87,39 @@ async fn commit_part(store: &dyn OrderStore, mut part: Vec<Sent>, parts: &mut Ve
             Err(StoreError::Data(cause)) => {
                 for sent in part {
                     let delivery_id = sent.commit.arrival.delivery_id;
-                    tracing::error!(%delivery_id, %cause, "an event cannot be stored; SM will repeat it");
+                    let request_id = sent.commit.arrival.request_id.as_deref();
+                    tracing::error!(request_id, %delivery_id, %cause, "an event cannot be stored; SM will repeat it");
                     ::metrics::counter!(metrics::COMMITS_UNSTORABLE_TOTAL).increment(1);
                     sent.answer(Err(DeliverError::Unstorable));
                 }
                 return 0;
             }
             Err(StoreError::Unavailable(cause)) => {
-                tracing::warn!(rows = part.len(), %cause, "a batch was refused: the database is away");
+                let request_ids = request_ids(&part);
+                tracing::warn!(rows = part.len(), request_ids, %cause, "a batch was refused: the database is away");
                 for sent in part {
                     sent.answer(Err(DeliverError::Unavailable));
                 }
                 return 0;
             }
             Err(StoreError::Transient(cause)) => {
-                tracing::warn!(rows = part.len(), %cause, "a batch did not finish and is sent again");
+                let request_ids = request_ids(&part);
+                tracing::warn!(rows = part.len(), request_ids, %cause, "a batch did not finish and is sent again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LAST_PAUSE);
             }
         }
     }
+}
+
+/// What finds the lines of a batch's hooks from the line of its failure: the id that nginx gave each
+/// request, or the id of the arrival when there was none.
+fn request_ids(part: &[Sent]) -> String {
+    let ids = part.iter().map(|sent| match &sent.commit.arrival.request_id {
+        Some(request_id) => request_id.clone(),
+        None => sent.commit.arrival.delivery_id.to_string(),
+    });
+    ids.collect::<Vec<_>>().join(" ")
 }
 
 #[expect(

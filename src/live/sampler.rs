@@ -1,0 +1,347 @@
+//! Once a second: a row of figures for the charts, and the state of the node.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::web::{Bytes, Data};
+use chrono::Utc;
+use orderhook_actors::mailbox::MailboxShown;
+use orderhook_actors::notifier_actor::NotifierShown;
+use orderhook_actors::registry::BusyOrder;
+use serde::Serialize;
+use tokio::time::MissedTickBehavior;
+
+use super::commits::CommitCounts;
+use super::hooks::{EVENTS, HookCounts};
+use super::light::{Colour, Light, Seen, WINDOW, light};
+use super::{EVERY, Live, Published};
+use crate::app::Node;
+use crate::db::attention::Attention;
+use crate::db::health::Health;
+use crate::db::outbox::OutboxState;
+
+/// How many changes of the light are remembered.
+const CHANGES: usize = 20;
+/// How many busy orders are shown.
+const BUSY_ORDERS: usize = 10;
+/// While somebody looks, the tables are read that often.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What a row of figures holds, in this order: whole numbers, null where there is nothing to say.
+#[must_use]
+pub fn columns(actors: &[MailboxShown]) -> Vec<String> {
+    let mut columns = vec!["at".to_owned()];
+    columns.extend(EVENTS.iter().map(|event| format!("hooks.{event}")));
+    for name in ["rejected", "busy", "unavailable", "late", "p50_us", "p99_us"] {
+        columns.push(name.to_owned());
+    }
+    for actor in actors {
+        columns.push(format!("depth.{}", actor.actor));
+        columns.push(format!("wait_us.{}", actor.actor));
+    }
+    for name in [
+        "commits",
+        "commit_rows",
+        "commit_us",
+        "commit_max_us",
+        "outbox_pending",
+        "outbox_oldest_s",
+    ] {
+        columns.push(name.to_owned());
+    }
+    columns
+}
+
+/// The node at a moment, for the page and for `GET /api/state`.
+#[derive(Serialize)]
+struct State<'a> {
+    at: i64,
+    uptime_seconds: u64,
+    light: &'a Light,
+    /// The light before, newest first.
+    changes: &'a VecDeque<Change>,
+    notifier: NotifierShown,
+    outbox: OutboxState,
+    orders_active: usize,
+    mailboxes: &'a [MailboxShown],
+    busiest_orders: &'a [BusyOrder],
+    hooks_in_flight: usize,
+    commits_in_flight: usize,
+    pool: Pool,
+    /// Looked up only while somebody looks.
+    process: Option<Process>,
+    viewers: usize,
+    /// Since the start.
+    hooks_answered: u64,
+    hooks_late: u64,
+}
+
+#[derive(Serialize)]
+struct Pool {
+    open: usize,
+    available: usize,
+    waited_for: usize,
+}
+
+#[derive(Serialize)]
+struct Process {
+    resident_bytes: Option<u64>,
+    threads: Option<u64>,
+    open_files: Option<u64>,
+}
+
+/// A change of the light.
+#[derive(Debug, Clone, Serialize)]
+struct Change {
+    at: i64,
+    colour: Colour,
+    /// The first reason; empty for green.
+    reason: String,
+}
+
+/// What is remembered from one look to the next.
+struct Memory {
+    looked: Instant,
+    hooks: HookCounts,
+    commits: CommitCounts,
+    /// Waits counted so far by actor: how many, and how long together.
+    waits: Vec<(u64, u64)>,
+    /// Hooks of the last seconds.
+    recent: VecDeque<(Instant, HookCounts)>,
+    /// What was refused before is the outage's doing, and told already.
+    forgiven_until: Option<Instant>,
+    changes: VecDeque<Change>,
+    attention: Option<Arc<Attention>>,
+    attention_number: u64,
+    tables_asked: Instant,
+}
+
+/// Looks once a second until the node ends.
+pub async fn run(node: Data<Node>) {
+    let now = Instant::now();
+    let mut memory = Memory {
+        looked: now,
+        hooks: node.live.hooks.counts(),
+        commits: node.live.commits.counts(),
+        waits: node.mailboxes().iter().map(waits).collect(),
+        recent: VecDeque::new(),
+        forgiven_until: None,
+        changes: VecDeque::new(),
+        attention: None,
+        attention_number: 0,
+        tables_asked: now,
+    };
+    let mut every = tokio::time::interval(EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while !node.live.ended() {
+        every.tick().await;
+        look(&node, &mut memory);
+    }
+}
+
+fn look(node: &Node, memory: &mut Memory) {
+    let now = Instant::now();
+    let live = &node.live;
+    let mailboxes = node.mailboxes();
+    let hooks = live.hooks.counts();
+    let during = hooks.since(&memory.hooks);
+    live.keep(row(live, memory, &mailboxes, &during, now));
+    memory.hooks = hooks;
+
+    let database = match node.health() {
+        Health::Ready => None,
+        Health::NotReady(reason) => Some(reason),
+    };
+    if database.is_some() {
+        // Hooks that were inside when it came back still get their answer, at their deadline at the latest.
+        memory.forgiven_until = Some(now + live.limits.answer_deadline + EVERY);
+        memory.recent.clear();
+    } else if memory.forgiven_until.is_none_or(|until| now >= until) {
+        memory.recent.push_back((now, during));
+    }
+    while memory
+        .recent
+        .front()
+        .is_some_and(|(at, _)| now.duration_since(*at) >= WINDOW)
+    {
+        memory.recent.pop_front();
+    }
+    let viewers = live.viewers.taken();
+    // Walking all orders is for people only: nobody looks, nobody walks.
+    let busiest = if viewers > 0 {
+        node.actors.orders.busiest(BUSY_ORDERS)
+    } else {
+        Vec::new()
+    };
+    if viewers > 0 && now.duration_since(memory.tables_asked) >= LOOK_EVERY {
+        memory.tables_asked = now;
+        live.look_now();
+    }
+    let attention = live.attention.borrow().clone();
+    let notifier = node.notifier.shown();
+    let outbox = *live.outbox.borrow();
+    let light = light(&seen(node, memory, database, &mailboxes, &busiest, &attention));
+    remember_change(memory, &light);
+    let state = State {
+        at: Utc::now().timestamp_millis(),
+        uptime_seconds: live.started.elapsed().as_secs(),
+        light: &light,
+        changes: &memory.changes,
+        notifier,
+        outbox,
+        orders_active: node.actors.orders.active(),
+        mailboxes: &mailboxes,
+        busiest_orders: &busiest,
+        hooks_in_flight: node.hooks_in_flight(),
+        commits_in_flight: live.commits.in_flight(),
+        pool: pool(node),
+        process: (viewers > 0).then(process),
+        viewers,
+        hooks_answered: hooks.answered(),
+        hooks_late: hooks.late,
+    };
+    publish(live, memory, json(&state), attention);
+}
+
+/// The figures since the last look, per second where it was longer ago than one.
+fn row(live: &Live, memory: &mut Memory, mailboxes: &[MailboxShown], during: &HookCounts, now: Instant) -> String {
+    let millis = u64::try_from(now.duration_since(memory.looked).as_millis()).unwrap_or(u64::MAX);
+    memory.looked = now;
+    // A second that was a little late is one second all the same.
+    let per_second = |count: u64| {
+        if millis < 1500 {
+            count
+        } else {
+            count.saturating_mul(1000) / millis
+        }
+    };
+    let times = live.hooks.take_times();
+    let mut row: Vec<Option<u64>> = vec![u64::try_from(Utc::now().timestamp_millis()).ok()];
+    row.extend(during.by_event.iter().map(|count| Some(per_second(*count))));
+    for count in [during.rejected, during.busy, during.unavailable, during.late] {
+        row.push(Some(per_second(count)));
+    }
+    row.extend([times.percentile(50), times.percentile(99)]);
+    for (mailbox, before) in mailboxes.iter().zip(&mut memory.waits) {
+        let after = waits(mailbox);
+        row.push(Some(mailbox.depth as u64));
+        row.push((after.1 - before.1).checked_div(after.0 - before.0));
+        *before = after;
+    }
+    let commits = live.commits.counts();
+    let count = commits.commits - memory.commits.commits;
+    row.push(Some(per_second(count)));
+    row.push(Some(per_second(commits.rows - memory.commits.rows)));
+    row.push((commits.micros - memory.commits.micros).checked_div(count));
+    row.push(Some(live.commits.take_longest()).filter(|_| count > 0));
+    memory.commits = commits;
+    let outbox = *live.outbox.borrow();
+    row.push(u64::try_from(outbox.pending).ok());
+    row.push(u64::try_from(outbox.oldest_seconds).ok());
+    serde_json::to_string(&row).unwrap_or_default()
+}
+
+/// Waits of all messages of a mailbox: how many, and how long together in microseconds.
+fn waits(mailbox: &MailboxShown) -> (u64, u64) {
+    mailbox.messages.iter().fold((0, 0), |(count, micros), message| {
+        (count + message.wait.count, micros + message.wait.total_micros)
+    })
+}
+
+fn seen(
+    node: &Node,
+    memory: &Memory,
+    database: Option<String>,
+    mailboxes: &[MailboxShown],
+    busiest: &[BusyOrder],
+    attention: &Attention,
+) -> Seen {
+    let live = &node.live;
+    let sum = |count: fn(&HookCounts) -> u64| memory.recent.iter().map(|(_, counts)| count(counts)).sum();
+    let commits_waiting = mailboxes.iter().find(|mailbox| mailbox.actor == "persistence");
+    let notifier = node.notifier.shown();
+    let outbox = *live.outbox.borrow();
+    let deepest = busiest.iter().map(|order| order.depth).max();
+    let longest = busiest.iter().map(|order| order.standing_millis).max();
+    Seen {
+        draining: node.is_draining(),
+        database,
+        answered: sum(HookCounts::answered),
+        late: sum(|counts| counts.late),
+        busy: sum(|counts| counts.busy),
+        answer_deadline: live.limits.answer_deadline,
+        deepest_order: deepest.zip(longest.map(Duration::from_millis)),
+        order_queue: live.limits.order_queue,
+        commits_waiting: commits_waiting.map_or(0, |mailbox| mailbox.depth),
+        commit_queue: live.limits.commit_queue,
+        notices_pending: outbox.pending,
+        oldest_notice: Duration::from_secs(u64::try_from(outbox.oldest_seconds).unwrap_or_default()),
+        outbox_limit: live.limits.outbox_limit,
+        token_refused: notifier.token_refused,
+        failing_chats: notifier.paused_chats.by_failures,
+        stores_without_chat: attention.stores_without_chat_count,
+        chats_disabled: attention.chats_disabled_count,
+        fresh_conflicts: attention.fresh_conflicts_count,
+        orders_announced: attention.announced_count,
+    }
+}
+
+fn remember_change(memory: &mut Memory, light: &Light) {
+    if memory.changes.front().map(|change| change.colour) == Some(light.colour) {
+        return;
+    }
+    memory.changes.push_front(Change {
+        at: Utc::now().timestamp_millis(),
+        colour: light.colour,
+        reason: light
+            .reasons
+            .first()
+            .map(|reason| reason.text.clone())
+            .unwrap_or_default(),
+    });
+    memory.changes.truncate(CHANGES);
+}
+
+fn pool(node: &Node) -> Pool {
+    let pool = node.database.pool_status();
+    Pool {
+        open: pool.size,
+        available: pool.available,
+        waited_for: pool.waiting,
+    }
+}
+
+fn process() -> Process {
+    let process = metrics_process::collector::collect();
+    Process {
+        resident_bytes: process.resident_memory_bytes,
+        threads: process.threads,
+        open_files: process.open_fds,
+    }
+}
+
+fn publish(live: &Live, memory: &mut Memory, state: Bytes, attention: Arc<Attention>) {
+    let changed = !memory
+        .attention
+        .as_ref()
+        .is_some_and(|before| Arc::ptr_eq(before, &attention));
+    let tables = changed.then(|| json(&*attention));
+    if changed {
+        memory.attention_number += 1;
+        memory.attention = Some(attention);
+    }
+    live.published.send_modify(|published| {
+        *published = Arc::new(Published {
+            state,
+            attention: tables.unwrap_or_else(|| published.attention.clone()),
+            attention_number: memory.attention_number,
+            ended: published.ended,
+        });
+    });
+}
+
+/// Serialising our own plain structs into memory cannot fail; a viewer would see the second before.
+fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}

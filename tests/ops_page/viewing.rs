@@ -1,0 +1,141 @@
+//! The stream that keeps the page alive.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::bodies::{bare, fixture, with_lines};
+use crate::stream::{Viewer, ask, rest};
+use crate::support::app::{TestApp, TestProcess};
+use crate::support::database::TestDatabase;
+
+#[actix_rt::test]
+async fn a_viewer_is_told_what_is_known_and_then_what_every_second_brings() {
+    let database = TestDatabase::create().await;
+    let app = TestApp::start(database.url(), &[]).await;
+    let mut viewer = Viewer::open(&app, None).await;
+    for number in 0..5 {
+        app.accepted(with_lines("order.created", &format!("H{number}"), &[("A", "1")]))
+            .await;
+    }
+    app.accepted(bare("order.paid", "H0")).await;
+    let (refused, _) = app.send(fixture("n16-negative-quantity.json")).await;
+    assert_eq!(refused, StatusCode::BAD_REQUEST);
+    while viewer.sum("hooks.created") < 6 || viewer.sum("commit_rows") < 7 {
+        viewer.next().await.unwrap();
+    }
+    assert_eq!(viewer.sum("hooks.paid"), 1);
+    assert_eq!(viewer.sum("rejected"), 1);
+    assert_eq!(viewer.sum("late"), 0);
+    let (p50, p99) = (viewer.column("p50_us"), viewer.column("p99_us"));
+    let slowest = p99.iter().flatten().max().unwrap();
+    assert!(p50.iter().flatten().all(|time| *time > 0 && time <= slowest));
+    assert!(viewer.column("commit_us").iter().flatten().all(|time| *time > 0));
+    // One row a second, each with everything in it.
+    for row in &viewer.rows {
+        assert_eq!(row.len(), viewer.columns.len());
+    }
+    let times: Vec<u64> = viewer.column("at").into_iter().flatten().collect();
+    assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
+
+    // Whoever comes later sees the same.
+    let mut second = Viewer::open(&app, None).await;
+    let state = second.until("state", |state| state["viewers"] == 2).await;
+    assert_eq!(second.sum("hooks.created"), 6);
+    assert_eq!(second.rows[..viewer.rows.len()], viewer.rows[..]);
+    assert_eq!(state["orders_active"], 5);
+    assert!(state["process"]["resident_bytes"].as_u64().unwrap() > 1_000_000);
+}
+
+#[actix_rt::test]
+async fn viewers_are_bounded_and_the_next_one_is_told_so() {
+    let database = TestDatabase::create().await;
+    let app = TestApp::start(database.url(), &[]).await;
+    let mut viewers = Vec::new();
+    for _ in 0..orderhook::live::MAX_VIEWERS {
+        viewers.push(Viewer::open(&app, None).await);
+    }
+    let refused = ask(&app, None).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers().contains_key("retry-after"));
+    let body: Value = refused.json().await.unwrap();
+    assert_eq!(body["errors"][0]["type"], "too_many_viewers");
+    // The others see on, and a seat that is left is free again.
+    viewers[0].until("rows", |_| true).await;
+    drop(viewers.pop());
+    while ask(&app, None).await.status() != StatusCode::OK {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix_rt::test]
+async fn a_node_that_ends_says_so_and_is_not_held_by_whoever_looks() {
+    let database = TestDatabase::create().await;
+    let app = TestApp::start(database.url(), &[]).await;
+    let viewer = Viewer::open(&app, None).await;
+    // Fails the test when the node does not drain.
+    let ending = tokio::task::spawn_blocking(move || drop(app));
+    let names = rest(viewer).await;
+    assert_eq!(names.last().unwrap(), "end");
+    ending.await.unwrap();
+}
+
+#[actix_rt::test]
+async fn what_needs_a_person_is_shown_and_counted() {
+    let database = TestDatabase::create().await;
+    let node = TestProcess::start(database.url(), &[]).await;
+    // Nobody is subscribed for this store.
+    node.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
+    // Another composition of an order that is there already.
+    node.accepted(with_lines("order.created", "H1", &[("B", "1")])).await;
+    node.accepted(bare("order.paid", "H2")).await;
+    node.send(fixture("n16-negative-quantity.json")).await;
+    database
+        .client()
+        .await
+        .batch_execute(
+            "UPDATE orders SET updated_at = now() - interval '11 minutes' WHERE order_id = 'H2'; \
+             INSERT INTO chats (store_id, role, chat_id, disabled_at, disabled_reason) VALUES \
+                 ('57', 'store', -100200, now(), 'bot was blocked'), ('57', 'pickers', -100200, now(), 'bot was blocked')",
+        )
+        .await
+        .unwrap();
+    let mut viewer = Viewer::open(&node, None).await;
+    let found = viewer.until("attention", |found| found["announced_count"] == 1).await;
+    let stores: Vec<_> = found["stores_without_chat"].as_array().unwrap().iter().collect();
+    assert_eq!(stores.len(), 2, "one for each role: {found}");
+    assert_eq!(
+        (&stores[0]["store_id"], &stores[0]["role"]),
+        (&json!("8001"), &json!("pickers"))
+    );
+    assert_eq!(found["stores_without_chat_count"], 1);
+    assert_eq!(found["chats_disabled_count"], 1);
+    assert_eq!(found["chats_disabled"][0]["chat_id"], "-100200");
+    assert_eq!(
+        found["chats_disabled"][0]["told_about"],
+        json!(["57 pickers", "57 store"])
+    );
+    assert_eq!(found["conflicts"][0]["order_id"], "H1");
+    assert_eq!(
+        found["rejects"][0]["errors"][0]["field"],
+        "payload.positions[0].quantity"
+    );
+    assert_eq!(found["announced"][0]["order_id"], "H2");
+    let state = viewer
+        .until("state", |state| state["light"]["colour"] == "yellow")
+        .await;
+    assert_eq!(state["light"]["reasons"].as_array().unwrap().len(), 4, "{state}");
+    for gauge in [
+        "orderhook_stores_without_chat",
+        "orderhook_chats_disabled",
+        "orderhook_orders_announced",
+        "orderhook_database_ready",
+    ] {
+        assert_eq!(node.metric(gauge, &[]).await.to_string(), "1", "{gauge}");
+    }
+
+    // An order that is over waits for nobody.
+    node.accepted(bare("order.cancelled", "H1")).await;
+    viewer
+        .until("attention", |found| found["stores_without_chat_count"] == 0)
+        .await;
+}
