@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # Installs what the other scripts need (Debian and its relatives), or says what is missing.
-# Quick and silent when everything is there.
+# Quick and silent when everything is there. With --tests also what only the tests need.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$repo"
+what=${1-}
+
+has_browser() {
+    [[ -n ${ORDERHOOK_TEST_CHROMIUM-} ]] || { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+}
 
 # Prints the Debian packages that are missing, one a line.
 missing_packages() {
@@ -14,6 +19,7 @@ missing_packages() {
     # The ring crate compiles C; build-essential brings the C library's headers as well.
     command -v cc >/dev/null || echo build-essential
     command -v make >/dev/null || echo make
+    [[ $what != --tests ]] || has_browser || echo chromium
     [[ -s /etc/ssl/certs/ca-certificates.crt || -s /etc/pki/tls/certs/ca-bundle.crt ]] || echo ca-certificates
 }
 

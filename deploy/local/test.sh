@@ -5,9 +5,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Settings of the caller must not reach the tests, but for the seed of a failure that is to be seen again.
-seed=${ORDERHOOK_HISTORY_SEED-}
+# But a browser of his own may be the only one there is.
+seed=${ORDERHOOK_HISTORY_SEED-} chromium=${ORDERHOOK_TEST_CHROMIUM-}
 unset "${!ORDERHOOK_@}" DATABASE_URL
 if [[ -n $seed ]]; then export ORDERHOOK_HISTORY_SEED=$seed; fi
+if [[ -n $chromium ]]; then export ORDERHOOK_TEST_CHROMIUM=$chromium; fi
 
 at_exit() {
     [[ -n ${work-} ]] || return 0
@@ -52,7 +54,7 @@ what_to_test() {
 
 supervise
 cd "$repo"
-"$here/setup.sh"
+"$here/setup.sh" --tests
 mapfile -t packages < <(what_to_test "$@")
 work=$(mktemp -d "${TMPDIR:-/tmp}/orderhook-test.XXXXXX")
 # PostgreSQL's user must be able to enter it.

@@ -224,6 +224,8 @@ const fn yellow(text: String) -> Reason {
 mod tests {
     use super::*;
 
+    type Change = fn(&mut Seen);
+
     fn well() -> Seen {
         Seen {
             draining: false,
@@ -282,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_can_wait_an_hour_is_yellow() {
-        let changes: [(fn(&mut Seen), &str); 14] = [
+        let changes: [(Change, &str); 14] = [
             (|seen| seen.late = 29, "29 of 3000"),
             (|seen| seen.busy = 1, "429"),
             (|seen| seen.deepest_order = Some((64, Duration::ZERO)), "64 events"),
