@@ -46,6 +46,8 @@ pub struct Seen {
     pub answered: u64,
     /// See `answered`.
     pub late: u64,
+    /// Hooks answered 503 within the last [`WINDOW`]: they are not known to be stored.
+    pub unavailable: u64,
     /// Hooks refused within the last [`WINDOW`] because a bound was met.
     pub busy: u64,
     /// A hook not committed by then is answered 503.
@@ -108,6 +110,21 @@ fn answers(seen: &Seen, reasons: &mut Vec<Reason>) {
             "No usable database: {cause}. Hooks are answered 503; SM and nginx repeat them."
         )));
     }
+    // One in a hundred is what SM's repeats absorb without anybody noticing.
+    let by_share = |count: u64, text: String| {
+        let many = count.saturating_mul(100) >= seen.answered;
+        if many { red(text) } else { yellow(text) }
+    };
+    // What ran into its deadline is told below.
+    if seen.unavailable > seen.late {
+        let refused = format!(
+            "{} of {} hooks were answered 503 during the last {} s: nothing was stored, SM repeats them.",
+            seen.unavailable,
+            seen.answered,
+            WINDOW.as_secs(),
+        );
+        reasons.push(by_share(seen.unavailable, refused));
+    }
     if seen.late > 0 {
         let late = format!(
             "{} of {} hooks were not answered within {} during the last {} s.",
@@ -116,9 +133,7 @@ fn answers(seen: &Seen, reasons: &mut Vec<Reason>) {
             humantime::format_duration(seen.answer_deadline),
             WINDOW.as_secs(),
         );
-        // One in a hundred is what SM's repeats absorb without anybody noticing.
-        let many = seen.late.saturating_mul(100) >= seen.answered;
-        reasons.push(if many { red(late) } else { yellow(late) });
+        reasons.push(by_share(seen.late, late));
     }
 }
 
@@ -232,6 +247,7 @@ mod tests {
             database: None,
             answered: 3000,
             late: 0,
+            unavailable: 0,
             busy: 0,
             answer_deadline: Duration::from_secs(2),
             deepest_order: Some((1, Duration::from_millis(3))),
@@ -277,6 +293,11 @@ mod tests {
         assert!(colour == Colour::Red && text.contains("draining"), "{text}");
         let (colour, text) = with(|seen| seen.late = 30);
         assert!(colour == Colour::Red && text.contains("30 of 3000"), "{text}");
+        // The database answers, and takes nothing: its disk is full.
+        let (colour, text) = with(|seen| seen.unavailable = 3000);
+        assert!(colour == Colour::Red && text.contains("3000 of 3000"), "{text}");
+        let (colour, text) = with(|seen| (seen.unavailable, seen.late) = (40, 40));
+        assert!(colour == Colour::Red && text.contains("not answered within"), "{text}");
         // A single hook that nobody answered is all the traffic there is.
         let (colour, text) = with(|seen| (seen.answered, seen.late) = (0, 1));
         assert!(colour == Colour::Red && text.contains("1 of 1"), "{text}");
@@ -284,7 +305,8 @@ mod tests {
 
     #[test]
     fn what_can_wait_an_hour_is_yellow() {
-        let changes: [(Change, &str); 14] = [
+        let changes: [(Change, &str); 15] = [
+            (|seen| seen.unavailable = 29, "29 of 3000 hooks were answered 503"),
             (|seen| seen.late = 29, "29 of 3000"),
             (|seen| seen.busy = 1, "429"),
             (|seen| seen.deepest_order = Some((64, Duration::ZERO)), "64 events"),

@@ -269,6 +269,7 @@ fn seen(
         database,
         answered: sum(HookCounts::answered),
         late: sum(|counts| counts.late),
+        unavailable: sum(|counts| counts.unavailable),
         busy: sum(|counts| counts.busy),
         answer_deadline: live.limits.answer_deadline,
         deepest_order: deepest.zip(longest.map(Duration::from_millis)),
