@@ -74,7 +74,7 @@ pub struct Seen {
     pub stores_without_chat: usize,
     /// Chats that Telegram refuses.
     pub chats_disabled: usize,
-    /// Orders that came to contradict themselves within the last hour.
+    /// Open orders that came to contradict themselves within the last hour.
     pub fresh_conflicts: usize,
     /// Orders of which created has not come for ten minutes.
     pub orders_announced: usize,
@@ -209,9 +209,9 @@ fn staff(seen: &Seen, reasons: &mut Vec<Reason>) {
     );
     count(
         seen.fresh_conflicts,
-        "order came",
-        "orders came",
-        "to contradict itself within the last hour: staff may hold a wrong list.",
+        "open order came to contradict itself",
+        "open orders came to contradict themselves",
+        "within the last hour: staff may hold a wrong list.",
     );
     count(
         seen.orders_announced,
@@ -321,7 +321,10 @@ mod tests {
             (|seen| seen.stores_without_chat = 1, "1 store has open orders"),
             (|seen| seen.stores_without_chat = 2, "2 stores have open orders"),
             (|seen| seen.chats_disabled = 1, "1 chat refuses"),
-            (|seen| seen.fresh_conflicts = 1, "1 order came to contradict itself"),
+            (
+                |seen| seen.fresh_conflicts = 1,
+                "1 open order came to contradict itself",
+            ),
             (
                 |seen| seen.orders_announced = 1,
                 "1 order is known by later events only",
