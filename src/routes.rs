@@ -7,7 +7,7 @@ pub mod ops;
 pub(crate) mod page;
 mod token;
 
-pub use access::OpsAccess;
+pub use access::{NoAccess, OpsAccess};
 pub use token::ClientTokens;
 
 use actix_web::http::StatusCode;

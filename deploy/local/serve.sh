@@ -104,7 +104,7 @@ print_addresses() {
 orderhook is serving until Ctrl-C, which stops everything.
 
   hooks       $hook_url/sbermarket/orders/hook/
-  operations  $ops_url/readyz  /api/mailboxes  /metrics  /openapi.json
+  operations  $ops_url/  (the live page)  /readyz  /api/mailboxes  /metrics  /openapi.json
   PostgreSQL  $DATABASE_URL
 
 Send a hook of a new order, and look at what became of it:

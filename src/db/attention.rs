@@ -18,7 +18,8 @@ const REJECTS: &str = "SELECT delivery_id, order_id, event, received_at, errors 
      WHERE outcome = 'rejected' AND received_at > now() - interval '1 day' \
      ORDER BY received_at DESC LIMIT $1";
 const CONFLICTS: &str = "SELECT order_id, store_id, status, updated_at, \
-            count(*) FILTER (WHERE updated_at > now() - interval '1 hour') OVER () AS fresh \
+            count(*) FILTER (WHERE status IN ('new', 'paid') AND updated_at > now() - interval '1 hour') \
+                OVER () AS fresh \
      FROM orders WHERE conflict AND updated_at > now() - interval '1 day' \
      ORDER BY updated_at DESC LIMIT $1";
 // The day is the one after which alarms forget them, too: nobody will create them any more.
@@ -47,7 +48,7 @@ pub struct Attention {
     pub chats_disabled: Vec<DisabledChat>,
     /// The newest bodies of the last day that can never be read.
     pub rejects: Vec<Reject>,
-    /// Orders that came to contradict themselves within the last hour.
+    /// Contradictions of the last hour in orders that are still being picked: staff may hold a wrong list.
     pub fresh_conflicts_count: usize,
     /// The newest contradictions of the last day.
     pub conflicts: Vec<ConflictingOrder>,

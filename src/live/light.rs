@@ -46,6 +46,8 @@ pub struct Seen {
     pub answered: u64,
     /// See `answered`.
     pub late: u64,
+    /// Hooks answered 503 within the last [`WINDOW`]: they are not known to be stored.
+    pub unavailable: u64,
     /// Hooks refused within the last [`WINDOW`] because a bound was met.
     pub busy: u64,
     /// A hook not committed by then is answered 503.
@@ -72,7 +74,7 @@ pub struct Seen {
     pub stores_without_chat: usize,
     /// Chats that Telegram refuses.
     pub chats_disabled: usize,
-    /// Orders that came to contradict themselves within the last hour.
+    /// Open orders that came to contradict themselves within the last hour.
     pub fresh_conflicts: usize,
     /// Orders of which created has not come for ten minutes.
     pub orders_announced: usize,
@@ -108,6 +110,21 @@ fn answers(seen: &Seen, reasons: &mut Vec<Reason>) {
             "No usable database: {cause}. Hooks are answered 503; SM and nginx repeat them."
         )));
     }
+    // One in a hundred is what SM's repeats absorb without anybody noticing.
+    let by_share = |count: u64, text: String| {
+        let many = count.saturating_mul(100) >= seen.answered;
+        if many { red(text) } else { yellow(text) }
+    };
+    // What ran into its deadline is told below.
+    if seen.unavailable > seen.late {
+        let refused = format!(
+            "{} of {} hooks were answered 503 during the last {} s: nothing was stored, SM repeats them.",
+            seen.unavailable,
+            seen.answered,
+            WINDOW.as_secs(),
+        );
+        reasons.push(by_share(seen.unavailable, refused));
+    }
     if seen.late > 0 {
         let late = format!(
             "{} of {} hooks were not answered within {} during the last {} s.",
@@ -116,9 +133,7 @@ fn answers(seen: &Seen, reasons: &mut Vec<Reason>) {
             humantime::format_duration(seen.answer_deadline),
             WINDOW.as_secs(),
         );
-        // One in a hundred is what SM's repeats absorb without anybody noticing.
-        let many = seen.late.saturating_mul(100) >= seen.answered;
-        reasons.push(if many { red(late) } else { yellow(late) });
+        reasons.push(by_share(seen.late, late));
     }
 }
 
@@ -194,9 +209,9 @@ fn staff(seen: &Seen, reasons: &mut Vec<Reason>) {
     );
     count(
         seen.fresh_conflicts,
-        "order came",
-        "orders came",
-        "to contradict itself within the last hour: staff may hold a wrong list.",
+        "open order came to contradict itself",
+        "open orders came to contradict themselves",
+        "within the last hour: staff may hold a wrong list.",
     );
     count(
         seen.orders_announced,
@@ -224,12 +239,15 @@ const fn yellow(text: String) -> Reason {
 mod tests {
     use super::*;
 
+    type Change = fn(&mut Seen);
+
     fn well() -> Seen {
         Seen {
             draining: false,
             database: None,
             answered: 3000,
             late: 0,
+            unavailable: 0,
             busy: 0,
             answer_deadline: Duration::from_secs(2),
             deepest_order: Some((1, Duration::from_millis(3))),
@@ -275,6 +293,11 @@ mod tests {
         assert!(colour == Colour::Red && text.contains("draining"), "{text}");
         let (colour, text) = with(|seen| seen.late = 30);
         assert!(colour == Colour::Red && text.contains("30 of 3000"), "{text}");
+        // The database answers, and takes nothing: its disk is full.
+        let (colour, text) = with(|seen| seen.unavailable = 3000);
+        assert!(colour == Colour::Red && text.contains("3000 of 3000"), "{text}");
+        let (colour, text) = with(|seen| (seen.unavailable, seen.late) = (40, 40));
+        assert!(colour == Colour::Red && text.contains("not answered within"), "{text}");
         // A single hook that nobody answered is all the traffic there is.
         let (colour, text) = with(|seen| (seen.answered, seen.late) = (0, 1));
         assert!(colour == Colour::Red && text.contains("1 of 1"), "{text}");
@@ -282,7 +305,8 @@ mod tests {
 
     #[test]
     fn what_can_wait_an_hour_is_yellow() {
-        let changes: [(fn(&mut Seen), &str); 14] = [
+        let changes: [(Change, &str); 15] = [
+            (|seen| seen.unavailable = 29, "29 of 3000 hooks were answered 503"),
             (|seen| seen.late = 29, "29 of 3000"),
             (|seen| seen.busy = 1, "429"),
             (|seen| seen.deepest_order = Some((64, Duration::ZERO)), "64 events"),
@@ -297,7 +321,10 @@ mod tests {
             (|seen| seen.stores_without_chat = 1, "1 store has open orders"),
             (|seen| seen.stores_without_chat = 2, "2 stores have open orders"),
             (|seen| seen.chats_disabled = 1, "1 chat refuses"),
-            (|seen| seen.fresh_conflicts = 1, "1 order came to contradict itself"),
+            (
+                |seen| seen.fresh_conflicts = 1,
+                "1 open order came to contradict itself",
+            ),
             (
                 |seen| seen.orders_announced = 1,
                 "1 order is known by later events only",

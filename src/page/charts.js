@@ -75,7 +75,7 @@ function chartPlans(hello) {
   const ms = (value) => millis(value);
   return [
     {
-      id: "hooks", title: "Hooks per second", unit: "by event, stacked", stacked: true, show: short,
+      id: "hooks", title: "Hooks per second", unit: "by event, stacked", stacked: true, floor: 5, show: short,
       series: () => hello.events
         .map((event, colour) => ({ name: event, colour, value: plain("hooks." + event), total: figures.sum("hooks." + event) }))
         .filter((series) => series.total > 0)
@@ -94,7 +94,7 @@ function chartPlans(hello) {
       ],
     },
     {
-      id: "depth", title: "Mailbox depth", unit: "waiting and under way", show: short,
+      id: "depth", title: "Mailbox depth", unit: "waiting and under way", floor: 5, show: short,
       series: () => hello.actors.map((actor, colour) => ({ name: actor, colour, value: plain("depth." + actor) })),
     },
     {
@@ -102,7 +102,7 @@ function chartPlans(hello) {
       series: () => hello.actors.map((actor, colour) => ({ name: actor, colour, value: divided("wait_us." + actor, 1000) })),
     },
     {
-      id: "commits", title: "Group commits", unit: "rows left, time right", show: short,
+      id: "commits", title: "Group commits", unit: "rows left, time right", floor: 2, rightFloor: 20, show: short,
       series: () => {
         const [count, rows] = [figures.index("commits"), figures.index("commit_rows")];
         return [
@@ -113,7 +113,7 @@ function chartPlans(hello) {
       },
     },
     {
-      id: "outbox", title: "Outbox", unit: "notices left, age right", show: short,
+      id: "outbox", title: "Outbox", unit: "notices left, age right", floor: 10, rightFloor: 30, show: short,
       series: () => [
         { name: "pending", colour: 0, value: plain("outbox_pending"), fill: true },
         { name: "oldest", colour: 1, value: plain("outbox_oldest_s"), right: true, show: span },
@@ -178,7 +178,8 @@ class Chart {
 
   options(series) {
     const { log, show, stacked } = this.plan;
-    const fromZero = (_, low, high) => [0, Math.max(high || 0, 1) * 1.08];
+    // A floor keeps the noise of an idle node from filling the chart.
+    const fromZero = (floor) => (_, low, high) => [0, Math.max(high || 0, floor) * 1.08];
     const axis = { stroke: css("--soft"), grid: { stroke: css("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     const withRight = series.some((one) => one.right);
     const rightShow = series.find((one) => one.right)?.show;
@@ -190,8 +191,8 @@ class Chart {
       cursor: { sync: { key: "orderhook" }, points: { size: 6 }, drag: { x: false, y: false }, y: false },
       scales: {
         x: { time: true, auto: false },
-        y: log ? { distr: 3, range: () => log } : { range: fromZero },
-        ...(withRight ? { right: { range: fromZero } } : {}),
+        y: log ? { distr: 3, range: () => log } : { range: fromZero(this.plan.floor) },
+        ...(withRight ? { right: { range: fromZero(this.plan.rightFloor) } } : {}),
       },
       axes: [
         { ...axis, size: 26, space: 70, values: (_, ticks) => ticks.map((tick) => clock(tick * 1000).slice(0, 5)), incrs: [180, 300] },

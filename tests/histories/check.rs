@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::answers;
 use crate::domain::model::{Model, View};
 use crate::replay::{ASSEMBLY_TIME, Arrived, Replayed, replay};
-use crate::stored::{Notice, Stored};
+use crate::stored::{Event, Notice, Stored};
 use crate::traffic::Sent;
 
 /// One order: what was sent of it, in the order of the plan, and what is stored.
@@ -185,11 +185,7 @@ fn agrees(case: &Case<'_>, replayed: &Replayed, wrong: &mut Vec<String>) {
             let events: Vec<_> = events
                 .map(|event| json!([event["delivery_id"], event["outcome"]]))
                 .collect();
-            let stored = case.stored.events.iter();
-            let stored: Vec<_> = stored
-                .map(|event| json!([event.delivery_id.0, event.outcome]))
-                .collect();
-            if events != stored {
+            if events != timeline(&case.stored.events) {
                 wrong.push(format!("the history is shown as {events:?}"));
             }
             if shown["number"].is_null() == view.sheet.is_some() {
@@ -198,6 +194,21 @@ fn agrees(case: &Case<'_>, replayed: &Replayed, wrong: &mut Vec<String>) {
         }
         (view, shown) => wrong.push(format!("shown is {shown:?} and the model says {view:?}")),
     }
+}
+
+/// Judged events in the order of their versions; each of the others stands before the first of them that
+/// arrived later.
+fn timeline(stored: &[Event]) -> Vec<Value> {
+    let (mut shown, others): (Vec<_>, Vec<_>) = stored.iter().partition(|event| event.version.is_some());
+    for other in others {
+        let later = |event: &&Event| event.version.is_some() && event.received_at > other.received_at;
+        let place = shown.iter().position(later).unwrap_or(shown.len());
+        shown.insert(place, other);
+    }
+    shown
+        .iter()
+        .map(|event| json!([event.delivery_id.0, event.outcome]))
+        .collect()
 }
 
 /// What `GET /api/orders/{id}` must say.
