@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test run fmt lint doc fuzz fuzz-api clean-local
+.PHONY: help demo test run pool fmt lint doc fuzz fuzz-api clean-local
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -12,6 +12,9 @@ test: ## all tests on a throw-away PostgreSQL; ARGS='...' goes to cargo test
 
 run: ## the service with a private PostgreSQL, without the simulated orders
 	@deploy/local/run.sh
+
+pool: ## NODES=3 nodes behind nginx, on the database of DATABASE_URL or a private one
+	@deploy/local/pool.sh
 
 fmt: ## format the code
 	@cargo fmt --all

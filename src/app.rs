@@ -9,6 +9,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App as WebApp, HttpServer, web};
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
+use futures_util::future::join_all;
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use orderhook_actors::mailbox::MailboxShown;
@@ -279,7 +280,7 @@ impl App {
     }
 
     /// Drains and ends: new hooks get 503 at once, hooks in flight are answered, then actors and
-    /// batches run empty. Returns whether all of that was done by the deadline.
+    /// batches run empty. Returns whether all of that was done by the deadline; it takes hardly longer.
     pub async fn stop(self) -> bool {
         let deadline = Instant::now() + self.drain_deadline;
         tracing::info!("draining");
@@ -291,8 +292,12 @@ impl App {
         // What is on its way to Telegram arrives and is recorded; the rest waits for the next leader.
         self.election.release().await;
         let silent = self.node.notifier.idle(deadline).await;
-        for server in &self.servers {
-            server.stop(true).await;
+        // Answers are written to their end and idle connections closed. A caller that does not read its
+        // answer has until the deadline as well, and is cut off then: that is its own doing.
+        let closed = join_all(self.servers.iter().map(|server| server.stop(true)));
+        let last_answers = deadline.max(Instant::now() + LAST_ANSWERS);
+        if tokio::time::timeout_at(last_answers.into(), closed).await.is_err() {
+            tracing::warn!("connections whose callers read nothing were cut off");
         }
         self.node.actors.stop();
         self.notifier_arbiter.stop();
@@ -303,6 +308,9 @@ impl App {
 
 /// Longer than nginx and others keep their side open, so that nobody writes into a closing connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// Even when the deadline has passed, answers that are ready are written.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// How often the outbox is counted.
 const COUNT_OUTBOX_EVERY: Duration = Duration::from_secs(2);

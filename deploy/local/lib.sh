@@ -55,6 +55,11 @@ run_as_pg() {
     fi
 }
 
+# --- nginx ----------------------------------------------------------------------------------------
+
+# Prints the program; an ordinary user's PATH often lacks its folder.
+find_nginx() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx; }
+
 # --- Ports ---------------------------------------------------------------------------------------
 
 port_taken() { (exec 3<>"/dev/tcp/${2:-127.0.0.1}/$1") 2>/dev/null; }
@@ -177,10 +182,13 @@ make_blocks() {
     echo $((16#$mask & 3))
 }
 
-# One at a time may use the clone's database. A lock on the folder needs no file that another user
-# could not open later.
-lock_local() {
-    mkdir -p "$repo/.local"
-    exec 9<"$repo/.local"
-    flock -n 9 || die "another 'make demo' or 'make run' is using this clone; stop it first"
+# One at a time may use a folder. A lock on the folder itself needs no file that another user could not
+# open later.
+lock_folder() {
+    mkdir -p "$1"
+    exec 9<"$1"
+    flock -n 9 || die "another 'make demo', 'make run' or 'make pool' is using this clone; stop it first"
 }
+
+# One at a time may use the clone's database.
+lock_local() { lock_folder "$repo/.local"; }

@@ -1,48 +1,70 @@
 #!/usr/bin/env bash
-# Installs what the other scripts need (Debian and its relatives), or says what is missing; with the
-# argument `tests` also what only the tests need. Quick and silent when everything is there.
+# Installs what the other scripts need (Debian and its relatives), or says what is missing.
+# Quick and silent when everything is there.
+#
+#   setup.sh [nginx] [tests]   what these need as well
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$repo"
-for_tests=${1-}
+
+purposes=" $* "
+wanted_for() { [[ $purposes == *" $1 "* ]]; }
+
+# The tests of nginx's script need a node with a test runner.
+node_works() { (($(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0) >= 18)); }
 
 # Prints the Debian packages that are missing, one a line.
 missing_packages() {
     find_pg_bin '*' >/dev/null || echo postgresql
     command -v curl >/dev/null || echo curl
     command -v jq >/dev/null || echo jq
-    # Its promtool checks the alerts, and the server fires them.
-    [[ $for_tests != tests ]] || { command -v promtool && command -v prometheus; } >/dev/null || echo prometheus
     # The ring crate compiles C; build-essential brings the C library's headers as well.
     command -v cc >/dev/null || echo build-essential
     command -v make >/dev/null || echo make
     [[ -s /etc/ssl/certs/ca-certificates.crt || -s /etc/pki/tls/certs/ca-bundle.crt ]] || echo ca-certificates
+    if wanted_for nginx; then
+        find_nginx >/dev/null || echo nginx
+        compgen -G '/usr/lib*/nginx/modules/ngx_http_js_module.so' >/dev/null || echo libnginx-mod-http-js
+    fi
+    if wanted_for tests; then
+        command -v openssl >/dev/null || echo openssl
+        node_works || echo nodejs
+        # Its promtool checks the alerts, and the server fires them.
+        { command -v promtool && command -v prometheus; } >/dev/null || echo prometheus
+    fi
 }
 
-# Installing postgresql makes and starts a cluster for the machine, unless told not to. We bring our
-# own; the machine's settings are as before afterwards. Installing prometheus starts a server for the
-# machine, unless a policy forbids that now, and with every boot, unless its unit is masked, which it
-# stays.
+# Installing postgresql makes and starts a cluster for the machine, and installing nginx or prometheus
+# starts one, unless told not to. We bring our own; the machine's settings are as before afterwards, but
+# for the unit of a prometheus that we brought: it stays masked, lest it serves the world from the next
+# boot on.
 install_packages() {
     local no_cluster=/etc/postgresql-common/createcluster.d/orderhook-setup.conf
+    local no_start=/usr/sbin/policy-rc.d temporary
     local apt=("$@" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
-    local no_server=/usr/sbin/policy-rc.d unit=/etc/systemd/system/prometheus.service
-    # Somebody's own policy stays, and decides.
-    if [[ " ${packages[*]} " != *' prometheus '* || -e $no_server ]]; then no_server=''; fi
+    temporary=("$no_cluster")
+    # A machine that has a policy of its own keeps it.
+    [[ -e $no_start ]] || temporary+=("$no_start")
     # shellcheck disable=SC2064 # The values of now.
-    trap "$* rm -f $no_cluster $no_server" EXIT
+    trap "$* rm -f ${temporary[*]}" EXIT
     "$@" mkdir -p "${no_cluster%/*}"
     "$@" sh -c "echo 'create_main_cluster = false' >$no_cluster"
-    if [[ -n $no_server ]]; then
-        "$@" sh -c "printf '%s\n' '#!/bin/sh' 'case \$1 in prometheus*) exit 101 ;; esac' >$no_server && chmod 755 $no_server"
+    if [[ ! -e $no_start ]]; then
+        # 101: no service may be started.
+        "$@" sh -c "printf '#!/bin/sh\nexit 101\n' >$no_start && chmod 755 $no_start"
     fi
     if [[ " ${packages[*]} " == *' prometheus '* ]]; then
+        local unit=/etc/systemd/system/prometheus.service
         "$@" sh -c "mkdir -p ${unit%/*} && { [ -e $unit ] || ln -s /dev/null $unit; }"
-        say "prometheus is installed for the tests only; to run it as a service: systemctl unmask prometheus"
+        say "prometheus is for the tests only; to run it as a service: systemctl unmask prometheus"
     fi
     { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${packages[@]}"; } </dev/null >&2 ||
         die "apt-get could not install: ${packages[*]}"
+    # Nor shall it start with the machine.
+    if [[ " ${packages[*]} " == *' nginx '* ]] && command -v systemctl >/dev/null; then
+        "$@" systemctl disable --quiet nginx || true
+    fi
 }
 
 require_packages() {

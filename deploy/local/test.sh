@@ -4,10 +4,12 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# Settings of the caller must not reach the tests, but for the seed of a failure that is to be seen again.
-seed=${ORDERHOOK_HISTORY_SEED-}
+# Settings of the caller must not reach the tests, but for the seed of a failure that is to be seen again,
+# and the load of the pool.
+seed=${ORDERHOOK_HISTORY_SEED-} pool_rate=${ORDERHOOK_POOL_TEST_RATE-}
 unset "${!ORDERHOOK_@}" DATABASE_URL
 if [[ -n $seed ]]; then export ORDERHOOK_HISTORY_SEED=$seed; fi
+if [[ -n $pool_rate ]]; then export ORDERHOOK_POOL_TEST_RATE=$pool_rate; fi
 
 at_exit() {
     [[ -n ${work-} ]] || return 0
@@ -52,7 +54,7 @@ what_to_test() {
 
 supervise
 cd "$repo"
-"$here/setup.sh" tests
+"$here/setup.sh" nginx tests
 mapfile -t packages < <(what_to_test "$@")
 work=$(mktemp -d "${TMPDIR:-/tmp}/orderhook-test.XXXXXX")
 # PostgreSQL's user must be able to enter it.

@@ -243,6 +243,11 @@ impl TestProcess {
         }
     }
 
+    /// The exit code, once the process has ended; `Some(None)` when a signal ended it.
+    pub fn try_wait(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().unwrap().map(|status| status.code())
+    }
+
     /// Waits for the end of the process and returns its exit code.
     pub fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
@@ -282,7 +287,11 @@ fn serve_command_line(database_url: &str, flags: &[&str]) -> Vec<String> {
         "--client-tokens",
         TOKEN,
     ];
-    let free_ports = ["--hook-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0"];
+    // On free ports, unless the test has chosen.
+    let free_ports = ["--hook-addr", "--ops-addr"]
+        .into_iter()
+        .filter(|flag| !flags.contains(flag))
+        .flat_map(|flag| [flag, "127.0.0.1:0"]);
     own.into_iter()
         .chain(free_ports)
         .chain(flags.iter().copied())

@@ -1,0 +1,119 @@
+//! What is sent: six events of one order, 1.5 KB and eight lines each, as ready requests.
+
+use std::fmt::Write as _;
+
+/// The events of an order, in their order.
+pub(crate) const EVENTS: [&str; 6] = [
+    "order.created",
+    "order.changed",
+    "order.changed",
+    "order.paid",
+    "order.received",
+    "order.delivered",
+];
+
+/// Stands for the order id in a template; every id has the same length.
+const PLACE: &str = "B0000000000";
+const TOKEN: &str = "bench";
+
+/// One event as a request whose order id can be replaced.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    request: Vec<u8>,
+    /// Where the order id and the request id stand.
+    places: [usize; 2],
+    body_from: usize,
+}
+
+impl Template {
+    fn new(event: usize, lines: usize) -> Self {
+        let body = body(event, lines);
+        // The request id is the order id and the event: unique, as nginx would make it.
+        let head = format!(
+            "POST /sbermarket/orders/hook/ HTTP/1.1\r\nHost: bench\r\nClient-Token: {TOKEN}\r\n\
+             Content-Type: application/json\r\nX-Request-Id: {event}{PLACE}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let request = format!("{head}{body}");
+        let mut places = request.match_indices(PLACE).map(|(at, _)| at);
+        let places = [places.next().unwrap(), places.next().unwrap()];
+        Self {
+            request: request.into_bytes(),
+            places,
+            body_from: head.len(),
+        }
+    }
+
+    /// The request for this order.
+    pub(crate) fn request(&mut self, order: u64) -> &[u8] {
+        let id = order_id(order);
+        for place in self.places {
+            self.request[place..place + id.len()].copy_from_slice(id.as_bytes());
+        }
+        &self.request
+    }
+
+    /// The body for this order.
+    pub(crate) fn body(&mut self, order: u64) -> &[u8] {
+        self.request(order);
+        &self.request[self.body_from..]
+    }
+}
+
+/// The requests of one order after the other.
+#[derive(Debug, Clone)]
+pub(crate) struct Script {
+    templates: Vec<Template>,
+}
+
+impl Script {
+    /// Orders of so many lines.
+    pub(crate) fn new(lines: usize) -> Self {
+        Self {
+            templates: (0..EVENTS.len()).map(|event| Template::new(event, lines)).collect(),
+        }
+    }
+
+    /// One request.
+    pub(crate) fn request(&mut self, order: u64, event: usize) -> &[u8] {
+        self.templates[event].request(order)
+    }
+
+    /// Its body.
+    pub(crate) fn body(&mut self, order: u64, event: usize) -> &[u8] {
+        self.templates[event].body(order)
+    }
+}
+
+/// The id of an order, always of the same length.
+pub(crate) fn order_id(order: u64) -> String {
+    format!("B{order:010}")
+}
+
+/// The token that every service of the bench accepts.
+pub(crate) const fn token() -> &'static str {
+    TOKEN
+}
+
+fn body(event: usize, lines: usize) -> String {
+    let mut positions = String::new();
+    for line in 0..lines {
+        let comma = if line == 0 { "" } else { "," };
+        // Each change takes another line down by one.
+        let quantity = if event >= 1 && line == 0 { 1 } else { 2 } + if event >= 2 && line == 1 { 1 } else { 0 };
+        write!(
+            positions,
+            "{comma}{{\"id\":\"41000{line:03}\",\"originalQuantity\":2,\"quantity\":{quantity},\"price\":\"89.90\",\
+             \"discountPrice\":\"79.90\",\"totalPrice\":\"179.80\",\"totalDiscountPrice\":\"159.80\",\"weight\":\"\"}}"
+        )
+        .unwrap();
+    }
+    format!(
+        "{{\"event_type\":\"{}\",\"payload\":{{\"originalOrderId\":\"{PLACE}\",\"store_id\":\"8001\",\
+         \"customer\":{{\"name\":\"Тест Тестов\",\"phone\":\"+79000000001\"}},\
+         \"delivery\":{{\"expectedFrom\":\"2026-03-01T15:00:00+03:00\",\"expectedTo\":\"2026-03-01T17:00:00+03:00\"}},\
+         \"positions\":[{positions}],\"total\":{{\"totalPrice\":\"1438.40\",\"discountTotalPrice\":\"1278.40\"}},\
+         \"comment\":\"Позвонить за час\",\"replacementPolicy\":\"callOrReplace\",\"paymentMethods\":[\"CardOnline\"]}}}}",
+        EVENTS[event]
+    )
+}

@@ -1,0 +1,293 @@
+//! The load generator: cheap, and never ahead of an order's previous answer.
+//!
+//! Closed loop: every connection sends its next request when the last one was answered. Open loop: requests
+//! are due at fixed moments, whether the service keeps up or not, and a latency counts from that moment.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::bodies::{EVENTS, Script};
+
+/// The next order that nobody has played yet; every run gets orders of its own.
+static NEXT_ORDER: AtomicU64 = AtomicU64::new(1);
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    /// Answers of 200 within the measured time.
+    pub(crate) accepted: u64,
+    /// Other answers, by status.
+    pub(crate) refused: std::collections::BTreeMap<u16, u64>,
+    /// The measured time.
+    pub(crate) elapsed: Duration,
+    /// Microseconds until the answer, of those that were accepted.
+    pub(crate) latency: Histogram<u64>,
+    /// Microseconds until the answer, of the others.
+    pub(crate) refused_latency: Histogram<u64>,
+}
+
+impl Answers {
+    fn new() -> Self {
+        let micros = || Histogram::new_with_bounds(1, 60_000_000, 3).unwrap();
+        Self {
+            accepted: 0,
+            refused: std::collections::BTreeMap::new(),
+            elapsed: Duration::ZERO,
+            latency: micros(),
+            refused_latency: micros(),
+        }
+    }
+
+    fn count(&mut self, status: u16, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap().max(1);
+        if status == 200 {
+            self.accepted += 1;
+            self.latency.saturating_record(micros);
+        } else {
+            *self.refused.entry(status).or_default() += 1;
+            self.refused_latency.saturating_record(micros);
+        }
+    }
+
+    /// Accepted hooks a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.accepted as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// A percentile of the accepted, in milliseconds.
+    pub(crate) fn millis(&self, percentile: f64) -> f64 {
+        self.latency.value_at_percentile(percentile) as f64 / 1000.0
+    }
+}
+
+/// Where a connection stands: which event of which order comes next.
+struct Play {
+    script: Script,
+    order: u64,
+    event: usize,
+}
+
+impl Play {
+    fn new(lines: usize) -> Self {
+        Self {
+            script: Script::new(lines),
+            order: NEXT_ORDER.fetch_add(1, Ordering::Relaxed),
+            event: 0,
+        }
+    }
+
+    fn request(&mut self) -> &[u8] {
+        self.script.request(self.order, self.event)
+    }
+
+    /// The next event of the order once this one was accepted; a refused one is repeated.
+    fn answered(&mut self, status: u16) {
+        if status == 200 {
+            self.event += 1;
+            if self.event == EVENTS.len() {
+                self.event = 0;
+                self.order = NEXT_ORDER.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Reads one answer and returns its status. `rest` holds what came beyond it.
+async fn read_answer(stream: &mut (impl tokio::io::AsyncRead + Unpin), buffer: &mut Vec<u8>) -> std::io::Result<u16> {
+    buffer.clear();
+    loop {
+        if stream.read_buf(buffer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let Some(end) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = std::str::from_utf8(&buffer[..end]).unwrap();
+        let length: usize = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map_or(0, |length| length.parse().unwrap());
+        if buffer.len() >= end + 4 + length {
+            return Ok(head[9..12].parse().unwrap());
+        }
+    }
+}
+
+/// How a closed loop is driven.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Closed {
+    /// Connections, each with one request under way.
+    pub(crate) connections: usize,
+    /// Not counted.
+    pub(crate) warm_up: Duration,
+    /// Counted.
+    pub(crate) time: Duration,
+    /// Lines of every order.
+    pub(crate) lines: usize,
+}
+
+/// Plays a closed loop.
+pub(crate) async fn closed_loop(addr: SocketAddr, run: Closed) -> Answers {
+    let answers = Arc::new(Mutex::new(Answers::new()));
+    let begin = Instant::now() + run.warm_up;
+    let end = begin + run.time;
+    let mut tasks = Vec::new();
+    for _ in 0..run.connections {
+        let answers = Arc::clone(&answers);
+        tasks.push(tokio::spawn(async move {
+            let mut stream = TcpStream::connect(addr).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut play = Play::new(run.lines);
+            let mut buffer = Vec::with_capacity(1024);
+            loop {
+                let sent = Instant::now();
+                if sent >= end {
+                    return;
+                }
+                stream.write_all(play.request()).await.unwrap();
+                let status = read_answer(&mut stream, &mut buffer).await.unwrap();
+                let now = Instant::now();
+                if sent >= begin && now <= end {
+                    answers.lock().unwrap().count(status, now - sent);
+                }
+                play.answered(status);
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let mut answers = Arc::into_inner(answers).unwrap().into_inner().unwrap();
+    answers.elapsed = run.time;
+    answers
+}
+
+/// How an open loop is driven.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Open {
+    /// Requests due per second.
+    pub(crate) rate: f64,
+    /// Connections; so many requests can be under way.
+    pub(crate) connections: usize,
+    /// Not counted.
+    pub(crate) warm_up: Duration,
+    /// Counted.
+    pub(crate) time: Duration,
+}
+
+/// A connection that waits for its next request.
+struct Idle {
+    stream: std::net::TcpStream,
+    play: Play,
+    due: tokio::sync::mpsc::UnboundedSender<(Instant, Played)>,
+}
+
+/// What travels with a request to whoever reads its answer.
+struct Played {
+    play: Play,
+    stream: std::net::TcpStream,
+}
+
+#[derive(Default)]
+struct IdleConnections {
+    waiting: Mutex<VecDeque<Idle>>,
+    changed: Condvar,
+}
+
+/// Plays an open loop. A thread of its own sends at the moments that are due: the timers of an event loop
+/// are too coarse for that.
+pub(crate) async fn open_loop(addr: SocketAddr, run: Open) -> Answers {
+    let answers = Arc::new(Mutex::new(Answers::new()));
+    let idle = Arc::new(IdleConnections::default());
+    let begin = Instant::now() + run.warm_up;
+    let end = begin + run.time;
+    let mut readers = Vec::new();
+    for _ in 0..run.connections {
+        let stream = std::net::TcpStream::connect(addr).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let reading = stream.try_clone().unwrap();
+        // Both halves share the mode: writing a request of 2 KB never meets a full socket.
+        reading.set_nonblocking(true).unwrap();
+        let mut reading = TcpStream::from_std(reading).unwrap();
+        let (due, mut requests) = tokio::sync::mpsc::unbounded_channel::<(Instant, Played)>();
+        let returned = due.clone();
+        idle.waiting.lock().unwrap().push_back(Idle {
+            stream,
+            play: Play::new(8),
+            due,
+        });
+        let (answers, idle) = (Arc::clone(&answers), Arc::clone(&idle));
+        readers.push(tokio::spawn(async move {
+            let mut buffer = Vec::with_capacity(1024);
+            while let Some((due, mut played)) = requests.recv().await {
+                let status = read_answer(&mut reading, &mut buffer).await.unwrap();
+                if due >= begin && due < end {
+                    answers.lock().unwrap().count(status, due.elapsed());
+                }
+                played.play.answered(status);
+                let Played { play, stream } = played;
+                let back = Idle {
+                    stream,
+                    play,
+                    due: returned.clone(),
+                };
+                idle.waiting.lock().unwrap().push_back(back);
+                idle.changed.notify_one();
+            }
+        }));
+    }
+    let sender = {
+        let idle = Arc::clone(&idle);
+        std::thread::spawn(move || send_when_due(&idle, run, end))
+    };
+    while !sender.is_finished() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // What is still under way is given the time that SM would wait.
+    let last = Instant::now() + Duration::from_secs(5);
+    while idle.waiting.lock().unwrap().len() < run.connections && Instant::now() < last {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for reader in &readers {
+        reader.abort();
+    }
+    for reader in readers {
+        let _ = reader.await;
+    }
+    let mut answers = std::mem::replace(&mut *answers.lock().unwrap(), Answers::new());
+    answers.elapsed = run.time;
+    answers
+}
+
+fn send_when_due(idle: &IdleConnections, run: Open, end: Instant) {
+    let mut due = Instant::now();
+    let step = Duration::from_secs_f64(1.0 / run.rate);
+    while due < end {
+        let now = Instant::now();
+        if due > now {
+            std::thread::sleep(due - now);
+        }
+        let mut waiting = idle.waiting.lock().unwrap();
+        while waiting.is_empty() {
+            waiting = idle.changed.wait(waiting).unwrap();
+        }
+        let mut next = waiting.pop_front().unwrap();
+        drop(waiting);
+        next.stream.write_all(next.play.request()).unwrap();
+        let Idle {
+            stream,
+            play,
+            due: reader,
+        } = next;
+        reader.send((due, Played { play, stream })).unwrap();
+        due += step;
+    }
+}

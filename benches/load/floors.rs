@@ -1,0 +1,204 @@
+//! What cannot be beaten: HTTP without storage, and PostgreSQL without a service.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use chrono::{DateTime, TimeDelta, Utc};
+use orderhook_domain::apply::{Rules, Transition, apply};
+use orderhook_domain::event::Delivery;
+use orderhook_domain::ids::DeliveryId;
+use orderhook_domain::order::Order;
+use orderhook_domain::protocol::{self, ParsedEvent};
+use rust_decimal::Decimal;
+use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::bodies::{EVENTS, Script, order_id};
+use crate::cluster::Cluster;
+
+/// Serves the same route: body read and parsed, nothing stored. Until the process is ended.
+pub(crate) async fn serve_http(addr: SocketAddr) -> std::io::Result<()> {
+    HttpServer::new(|| {
+        App::new().app_data(web::PayloadConfig::new(256 * 1024)).route(
+            "/sbermarket/orders/hook/",
+            web::post().to(async |body: web::Bytes| match protocol::parse(&body) {
+                Ok(_) => HttpResponse::Ok().json(serde_json::json!({"status": "ok"})),
+                Err(_) => HttpResponse::BadRequest().finish(),
+            }),
+        )
+    })
+    .bind(addr)?
+    .run()
+    .await
+}
+
+/// Events in one transaction, all of different orders.
+const BATCH: u64 = 64;
+/// Connections side by side.
+const CONNECTIONS: u64 = 4;
+
+const UPSERT_ORDERS: &str = "INSERT INTO orders AS o (order_id, version, number, store_id, status, closed, conflict, \
+     created_at, delivery_from, delivery_to, total_price, total_discount_price, comment, customer, document, memory) \
+     SELECT order_id, $2, nextval('order_numbers')::text, '8001', $3, $4, false, $5, $5, $5, 143840, 127840, $6, \
+     $7::text::jsonb, $8::text::jsonb, $9::text::jsonb FROM unnest($1::text[]) AS u(order_id) \
+     ON CONFLICT (order_id) DO UPDATE SET version = EXCLUDED.version, status = EXCLUDED.status, \
+     closed = EXCLUDED.closed, document = EXCLUDED.document, memory = EXCLUDED.memory, updated_at = now()";
+const INSERT_EVENTS: &str = "INSERT INTO order_events (delivery_id, order_id, order_version, event, event_type, \
+     received_at, outcome, node, request_id, body, notice) \
+     SELECT delivery_id, order_id, $3, $4, $5, $6, 'applied', 'floor', order_id, body, $8::text::jsonb \
+     FROM unnest($1::uuid[], $2::text[], $7::bytea[]) AS u(delivery_id, order_id, body)";
+const INSERT_NOTICES: &str = "INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state) \
+     SELECT delivery_id, order_id, '8001', role, chat_id, $3, 'pending' \
+     FROM unnest($1::uuid[], $2::text[]) AS u(delivery_id, order_id) \
+     CROSS JOIN (VALUES ('pickers', 1::bigint), ('store', 2)) AS target(role, chat_id)";
+const INSERT_STOCK: &str = "INSERT INTO stock_movements (order_id, line, store_id, product_id, quantity, moved_at) \
+     SELECT order_id, line, '8001', product_id, -quantity, $5 FROM unnest($1::text[]) AS u(order_id) \
+     CROSS JOIN unnest($2::int[], $3::text[], $4::numeric[]) AS moved(line, product_id, quantity)";
+
+/// Writes the rows of the bench's events for so long and returns the events a second.
+pub(crate) async fn postgres(cluster: &Cluster, database: &str, time: Duration) -> f64 {
+    let transitions = transitions();
+    let end = Instant::now() + time;
+    let started = Instant::now();
+    let mut writers = Vec::new();
+    for connection in 0..CONNECTIONS {
+        let client = cluster.client(database).await;
+        let transitions = transitions.clone();
+        writers.push(tokio::spawn(async move {
+            write(&client, connection, &transitions, end).await
+        }));
+    }
+    let mut written = 0;
+    for writer in writers {
+        written += writer.await.unwrap();
+    }
+    written as f64 / started.elapsed().as_secs_f64()
+}
+
+/// What the six events of an order come to.
+fn transitions() -> Vec<Transition> {
+    let mut script = Script::new(8);
+    let mut order = None;
+    let mut transitions = Vec::new();
+    for event in 0..EVENTS.len() {
+        let ParsedEvent::Order(parsed) = protocol::parse(script.body(1, event)).unwrap().event else {
+            panic!("every event has an order");
+        };
+        let before = order.take().unwrap_or_else(|| Order::unknown(parsed.order_id.clone()));
+        let delivery = Delivery {
+            id: DeliveryId(Uuid::now_v7()),
+            received_at: Utc::now(),
+            event: parsed,
+        };
+        let rules = Rules {
+            assembly_time: TimeDelta::minutes(60),
+        };
+        let transition = apply(&before, &delivery, rules, &HashSet::new()).unwrap();
+        order.clone_from(&transition.order);
+        transitions.push(transition);
+    }
+    transitions
+}
+
+async fn write(client: &Client, connection: u64, transitions: &[Transition], end: Instant) -> u64 {
+    let upsert = client.prepare(UPSERT_ORDERS).await.unwrap();
+    let insert = client.prepare(INSERT_EVENTS).await.unwrap();
+    let tell = client.prepare(INSERT_NOTICES).await.unwrap();
+    let move_stock = client.prepare(INSERT_STOCK).await.unwrap();
+    let mut script = Script::new(8);
+    // Far away from the orders of the services.
+    let mut first = 1_000_000_000 * (connection + 1);
+    let mut written = 0;
+    loop {
+        let numbers: Vec<u64> = (first..first + BATCH).collect();
+        let ids: Vec<String> = numbers.iter().map(|number| order_id(*number)).collect();
+        first += BATCH;
+        for (event, transition) in transitions.iter().enumerate() {
+            if Instant::now() >= end {
+                return written;
+            }
+            let order = transition.order.as_ref().unwrap();
+            let document = order.document.as_ref().unwrap();
+            let deliveries: Vec<Uuid> = ids.iter().map(|_| Uuid::now_v7()).collect();
+            let bodies: Vec<Vec<u8>> = numbers
+                .iter()
+                .map(|number| script.body(*number, event).to_vec())
+                .collect();
+            let (status, closed) = (order.status().as_str(), order.closed());
+            let customer = json(&document.customer);
+            let (json_document, memory) = (json(document), json(&order.memory));
+            let kind = EVENTS[event].strip_prefix("order.").unwrap();
+            let now: DateTime<Utc> = Utc::now();
+            let notice = transition.notice.as_ref().map(json);
+            let parameters: [&(dyn ToSql + Sync); 9] = [
+                &ids,
+                &order.version,
+                &status,
+                &closed,
+                &now,
+                &document.comment,
+                &customer,
+                &json_document,
+                &memory,
+            ];
+            let orders = client.execute(&upsert, &parameters);
+            let parameters: [&(dyn ToSql + Sync); 8] = [
+                &deliveries,
+                &ids,
+                &order.version,
+                &kind,
+                &EVENTS[event],
+                &now,
+                &bodies,
+                &notice,
+            ];
+            let events = client.execute(&insert, &parameters);
+            let notices = async {
+                let Some(notice) = &transition.notice else { return Ok(0) };
+                let kind = notice.kind().as_str();
+                let parameters: [&(dyn ToSql + Sync); 3] = [&deliveries, &ids, &kind];
+                client.execute(&tell, &parameters).await
+            };
+            let stock = async {
+                if transition.stock.is_empty() {
+                    return Ok(0);
+                }
+                let lines: Vec<i32> = transition.stock.iter().map(|moved| moved.line.cast_signed()).collect();
+                let products: Vec<&str> = transition.stock.iter().map(|moved| moved.product_id.as_str()).collect();
+                let amounts: Vec<Decimal> = transition.stock.iter().map(|moved| moved.quantity.decimal()).collect();
+                let parameters: [&(dyn ToSql + Sync); 5] = [&ids, &lines, &products, &amounts, &now];
+                client.execute(&move_stock, &parameters).await
+            };
+            let (begin, commit) = (client.batch_execute("BEGIN"), client.batch_execute("COMMIT"));
+            tokio::try_join!(begin, orders, events, notices, stock, commit).unwrap();
+            written += BATCH;
+        }
+    }
+}
+
+/// Durable commits of one short row, one after the other over one connection, a second.
+pub(crate) async fn single_commits(cluster: &Cluster, database: &str, time: Duration) -> f64 {
+    let client = cluster.client(database).await;
+    client
+        .batch_execute("CREATE TABLE IF NOT EXISTS bench_commits (n bigint GENERATED ALWAYS AS IDENTITY, text text)")
+        .await
+        .unwrap();
+    let statement = client
+        .prepare("INSERT INTO bench_commits (text) VALUES ($1)")
+        .await
+        .unwrap();
+    let started = Instant::now();
+    let mut commits = 0_u64;
+    while started.elapsed() < time {
+        client.execute(&statement, &[&"a short row"]).await.unwrap();
+        commits += 1;
+    }
+    commits as f64 / started.elapsed().as_secs_f64()
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap()
+}

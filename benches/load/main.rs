@@ -1,0 +1,372 @@
+//! `make bench`: durable hooks per second and their answer times, against what cannot be beaten and against
+//! what most would write, in one run on one machine.
+//!
+//! Everything is measured in turn, several times, with the same bodies, rows and PostgreSQL settings
+//! (`fsync` on). The services run as processes of their own, orderhook as in production: JSON log to a file,
+//! a Bot API that takes the notices, its default settings. The figures are those of this machine; only the
+//! ratios say something about others.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    clippy::float_arithmetic,
+    clippy::disallowed_methods,
+    reason = "a measurement that cannot go on says so by panicking, and its figures are no money"
+)]
+
+mod baseline;
+mod bodies;
+mod client;
+mod cluster;
+#[path = "../../tests/support/fake_bot_api.rs"]
+mod fake_bot_api;
+mod floors;
+mod process;
+mod report;
+mod rows;
+mod store;
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use client::{Answers, Closed, Open, closed_loop, open_loop};
+use cluster::Cluster;
+use fake_bot_api::FakeBotApi;
+use orderhook::config::{LogArgs, LogFormat};
+use orderhook::db::migrate::migrate;
+use orderhook::db::{Database, DatabaseSettings};
+use process::{Service, free_addr};
+use report::Figures;
+
+/// Measures durable hooks per second and answer times.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to be, when started by the bench itself.
+    #[command(subcommand)]
+    role: Option<Role>,
+    /// Measured seconds of every run
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How often everything is measured
+    #[arg(long, default_value_t = 3)]
+    repetitions: usize,
+    /// Only runs whose name contains this, for example "orderhook closed 64"
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Where the JSON goes
+    #[arg(long, default_value = "target/bench.json")]
+    json: std::path::PathBuf,
+    /// Given by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// The HTTP floor.
+    Http { addr: SocketAddr },
+    /// The row-lock baseline.
+    Baseline { addr: SocketAddr, url: String },
+}
+
+fn main() {
+    let args = Args::parse();
+    let io = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    match &args.role {
+        None => {
+            // One thread: the generator must be cheap, and its answers are counted without contention.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(measure(&args));
+        }
+        Some(Role::Http { addr }) => actix_rt::System::new().block_on(floors::serve_http(*addr)).unwrap(),
+        Some(Role::Baseline { addr, url }) => {
+            let log = LogArgs {
+                log: "info".to_owned(),
+                log_format: LogFormat::Json,
+            };
+            orderhook::telemetry::start(&log).unwrap();
+            actix_rt::System::new()
+                .block_on(baseline::serve(*addr, url, io.handle()))
+                .unwrap();
+        }
+    }
+}
+
+/// The runs of a service, in this order.
+const CLOSED: [usize; 3] = [1, 64, 256];
+const OPEN: [u32; 3] = [500, 3000, 10_000];
+
+/// Runs one after the other on one cluster.
+struct Bench<'a> {
+    args: &'a Args,
+    cluster: Cluster,
+    bot: FakeBotApi,
+    databases: usize,
+    figures: Figures,
+}
+
+async fn measure(args: &Args) {
+    let mut bench = Bench {
+        args,
+        cluster: Cluster::start(),
+        bot: FakeBotApi::start(),
+        databases: 0,
+        figures: Figures::default(),
+    };
+    bench.figures.about = about(args);
+    bench.make_template().await;
+    for repetition in 1..=args.repetitions {
+        eprintln!("repetition {repetition} of {}", args.repetitions);
+        bench.repetition().await;
+    }
+    bench.figures.print();
+    let json = serde_json::to_string_pretty(&bench.figures).unwrap();
+    if let Some(folder) = args.json.parent() {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    std::fs::write(&args.json, json).unwrap();
+    println!("\nall figures: {}", args.json.display());
+}
+
+impl Bench<'_> {
+    fn wants(&self, name: &str) -> bool {
+        name.contains(&self.args.only) || self.args.only.contains(name)
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.args.seconds)
+    }
+
+    /// A database with the schema, two chats of a store, and the bench's own settings of its tables: none.
+    async fn make_template(&mut self) {
+        let admin = self.cluster.client("postgres").await;
+        admin.batch_execute("CREATE DATABASE template_bench").await.unwrap();
+        let settings = DatabaseSettings {
+            url: self.cluster.url("template_bench").into(),
+            node: "bench".to_owned(),
+            pool_size: 1,
+        };
+        let database = Database::open(&settings, tokio::runtime::Handle::current()).unwrap();
+        migrate(&database).await.unwrap();
+        drop(database);
+        let client = self.cluster.client("template_bench").await;
+        client
+            .batch_execute(
+                "INSERT INTO chats (store_id, role, chat_id) VALUES ('8001', 'pickers', 1), ('8001', 'store', 2)",
+            )
+            .await
+            .unwrap();
+        drop(client);
+        admin
+            .batch_execute("ALTER DATABASE template_bench WITH ALLOW_CONNECTIONS false IS_TEMPLATE true")
+            .await
+            .unwrap();
+        let others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'template_bench'";
+        admin.query(others, &[]).await.unwrap();
+    }
+
+    /// A fresh database, with everything before it written to disk.
+    async fn fresh(&mut self) -> String {
+        self.databases += 1;
+        let name = format!("bench_{}", self.databases);
+        let admin = self.cluster.client("postgres").await;
+        let old = format!("DROP DATABASE IF EXISTS bench_{} WITH (FORCE)", self.databases - 1);
+        admin.batch_execute(&old).await.unwrap();
+        let create = format!("CREATE DATABASE {name} TEMPLATE template_bench");
+        admin.batch_execute(&create).await.unwrap();
+        admin.batch_execute("CHECKPOINT").await.unwrap();
+        name
+    }
+
+    async fn repetition(&mut self) {
+        if self.wants("floor http") {
+            let addr = free_addr();
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let service = Service::start(command.arg("http").arg(addr.to_string()), addr, addr);
+            let answers = closed_loop(service.hooks, self.closed(64)).await;
+            self.figures.note("floor http hooks/s", answers.rate());
+            self.figures.note("floor http p99 ms", answers.millis(99.0));
+        }
+        if self.wants("floor postgres") || self.args.only.contains("closed") {
+            let database = self.fresh().await;
+            let rate = floors::postgres(&self.cluster, &database, self.time()).await;
+            self.figures.note("floor postgres hooks/s", rate);
+            let rate = floors::single_commits(&self.cluster, &database, self.time() / 2).await;
+            self.figures.note("floor single commits/s", rate);
+        }
+        if self.wants("group commit") {
+            for rows in [1, 16, 64] {
+                let database = self.fresh().await;
+                let before = self.cluster.cpu();
+                let micros = store::batches(&self.cluster, &database, rows, self.time() / 2).await;
+                let name = format!("group commit of {rows:>2}");
+                self.figures.note(format!("{name} us"), micros);
+                let cpu = (self.cluster.cpu() - before).as_secs_f64() / (self.time() / 2).as_secs_f64();
+                self.figures.note(format!("{name} postgres cpu us"), micros * cpu);
+            }
+        }
+        for connections in CLOSED {
+            for who in ["baseline", "orderhook"] {
+                let name = format!("{who} closed {connections}");
+                if self.wants(&name) {
+                    let run = self.closed(connections);
+                    self.run(who, &name, async |addr| closed_loop(addr, run).await).await;
+                }
+            }
+        }
+        for rate in OPEN {
+            for who in ["baseline", "orderhook"] {
+                let name = format!("{who} open {rate}");
+                if self.wants(&name) {
+                    let run = Open {
+                        rate: f64::from(rate),
+                        connections: 256,
+                        warm_up: Duration::from_secs(1),
+                        time: self.time(),
+                    };
+                    self.run(who, &name, async |addr| open_loop(addr, run).await).await;
+                }
+            }
+        }
+    }
+
+    fn closed(&self, connections: usize) -> Closed {
+        Closed {
+            connections,
+            warm_up: Duration::from_secs(1),
+            time: self.time(),
+            lines: 8,
+        }
+    }
+
+    /// One run of one service on a fresh database, with what it cost.
+    async fn run(&mut self, who: &str, name: &str, play: impl AsyncFnOnce(SocketAddr) -> Answers) {
+        let database = self.fresh().await;
+        let service = self.start(who, &database);
+        let client = self.cluster.client(&database).await;
+        let before = (service.cpu(), self.cluster.cpu(), written(&client).await);
+        let answers = play(service.hooks).await;
+        let after = (service.cpu(), self.cluster.cpu(), written(&client).await);
+        assert!(answers.refused.is_empty(), "{name}: {:?}", answers.refused);
+        // Costs are over the whole run, the warm-up included: so are the hooks that they are divided by.
+        let hooks = after.2.hooks - before.2.hooks;
+        let per_hook = |cost: Duration| cost.as_secs_f64() * 1e6 / hooks;
+        let mut note = |figure: &str, value: f64| self.figures.note(format!("{name} {figure}"), value);
+        note("hooks/s", answers.rate());
+        note("p50 ms", answers.millis(50.0));
+        note("p99 ms", answers.millis(99.0));
+        note("service cpu us/hook", per_hook(after.0 - before.0));
+        note("postgres cpu us/hook", per_hook(after.1 - before.1));
+        note("rows/hook", (after.2.rows - before.2.rows) / hooks);
+        note("wal bytes/hook", (after.2.wal - before.2.wal) / hooks);
+        note("resident MiB", service.resident() as f64 / 1024.0 / 1024.0);
+        if who == "orderhook" {
+            let (rows, batches) = batches(service.operations).await;
+            note("commit rows", rows / batches);
+        }
+        eprintln!(
+            "{name}: {:.0} hooks/s, p99 {:.2} ms",
+            answers.rate(),
+            answers.millis(99.0)
+        );
+    }
+
+    fn start(&self, who: &str, database: &str) -> Service {
+        let (hooks, operations) = (free_addr(), free_addr());
+        let url = self.cluster.url(database);
+        if who == "baseline" {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["baseline", &hooks.to_string(), &url]);
+            return Service::start(&mut command, hooks, hooks);
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_orderhook"));
+        command
+            .arg("serve")
+            .args(["--hook-addr", &hooks.to_string(), "--ops-addr", &operations.to_string()])
+            .args([
+                "--telegram-token",
+                fake_bot_api::TOKEN,
+                "--telegram-api-url",
+                &self.bot.url(),
+            ])
+            .args(["--log-format", "json"])
+            .env("DATABASE_URL", url)
+            .env("ORDERHOOK_CLIENT_TOKENS", bodies::token());
+        Service::start(&mut command, hooks, operations)
+    }
+}
+
+/// What a database has been written.
+struct Written {
+    hooks: f64,
+    rows: f64,
+    wal: f64,
+}
+
+async fn written(client: &tokio_postgres::Client) -> Written {
+    // Other sessions report their figures when they are idle for a moment.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let statement = "SELECT (SELECT count(*) FROM order_events)::float8, \
+         (SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables)::float8, \
+         (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8";
+    let row = client.query_one(statement, &[]).await.unwrap();
+    Written {
+        hooks: row.get(0),
+        rows: row.get(1),
+        wal: row.get(2),
+    }
+}
+
+/// Rows in all group commits so far, and how many these were.
+async fn batches(operations: SocketAddr) -> (f64, f64) {
+    let text = reqwest::get(format!("http://{operations}/metrics"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse().unwrap()
+    };
+    (
+        value("orderhook_commit_rows_sum "),
+        value("orderhook_commit_rows_count "),
+    )
+}
+
+/// The machine and the commit.
+fn about(args: &Args) -> std::collections::BTreeMap<&'static str, String> {
+    let output = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output();
+        output.map_or(String::new(), |output| {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        })
+    };
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("", |rest| rest.trim_start_matches([':', '\t', ' ']));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    [
+        ("commit", output("git", &["describe", "--always", "--dirty"])),
+        ("machine", format!("{cores} cores, {model}")),
+        ("kernel", output("uname", &["-sr"])),
+        (
+            "postgres",
+            output("/usr/lib/postgresql/15/bin/postgres", &["--version"]),
+        ),
+        ("run", format!("{} repetitions of {} s", args.repetitions, args.seconds)),
+    ]
+    .into()
+}

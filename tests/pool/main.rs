@@ -1,0 +1,23 @@
+//! The pool: a real nginx in front of several processes of the production binary on one database.
+//!
+//! Figures are printed, never asserted: `cargo test --release --test pool -- --nocapture --test-threads 1`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod drain;
+mod failover;
+mod limits;
+mod load;
+mod nginx;
+mod pool;
+mod rendering;
+mod rolling;
+mod routing;
+mod tls;
