@@ -36,9 +36,7 @@ missing_packages() {
 }
 
 # Installing postgresql makes and starts a cluster for the machine, and installing nginx or prometheus
-# starts one, unless told not to. We bring our own; the machine's settings are as before afterwards, but
-# for the unit of a prometheus that we brought: it stays masked, lest it serves the world from the next
-# boot on.
+# starts one, unless told not to. We bring our own; the machine's settings are as before afterwards.
 install_packages() {
     local no_cluster=/etc/postgresql-common/createcluster.d/orderhook-setup.conf
     local no_start=/usr/sbin/policy-rc.d temporary
@@ -54,17 +52,15 @@ install_packages() {
         # 101: no service may be started.
         "$@" sh -c "printf '#!/bin/sh\nexit 101\n' >$no_start && chmod 755 $no_start"
     fi
-    if [[ " ${packages[*]} " == *' prometheus '* ]]; then
-        local unit=/etc/systemd/system/prometheus.service
-        "$@" sh -c "mkdir -p ${unit%/*} && { [ -e $unit ] || ln -s /dev/null $unit; }"
-        say "prometheus is for the tests only; to run it as a service: systemctl unmask prometheus"
-    fi
     { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${packages[@]}"; } </dev/null >&2 ||
         die "apt-get could not install: ${packages[*]}"
-    # Nor shall it start with the machine.
-    if [[ " ${packages[*]} " == *' nginx '* ]] && command -v systemctl >/dev/null; then
-        "$@" systemctl disable --quiet nginx || true
-    fi
+    # Nor shall they start with the machine.
+    local service
+    for service in nginx prometheus; do
+        if [[ " ${packages[*]} " == *" $service "* ]] && command -v systemctl >/dev/null; then
+            "$@" systemctl disable --quiet "$service" || true
+        fi
+    done
 }
 
 require_packages() {
