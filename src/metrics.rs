@@ -133,7 +133,7 @@ fn describe() {
     );
     describe_counter!(actors::NOTICES_TOTAL, "Notices told to staff, by kind and outcome");
     describe_counter!(
-        actors::NOTICE_PAUSES_TOTAL,
+        actors::NOTIFIER_PAUSES_TOTAL,
         "Times that a chat, or all of them, had to wait beyond the usual, by reason"
     );
     describe_gauge!(LEADER, "1 on the node that sends to Telegram, else 0");
@@ -162,7 +162,7 @@ fn register_zeros() {
         }
     }
     for reason in ["telegram", "failure", "token"] {
-        counter!(actors::NOTICE_PAUSES_TOTAL, "reason" => reason).increment(0);
+        counter!(actors::NOTIFIER_PAUSES_TOTAL, "reason" => reason).increment(0);
     }
     for event in ["started", "retired", "lost"] {
         counter!(actors::ORDER_ACTORS_TOTAL, "event" => event).increment(0);

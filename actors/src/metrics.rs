@@ -29,6 +29,6 @@ pub const COMPOSITIONS_RESTORED_TOTAL: &str = "orderhook_compositions_restored_t
 pub const ANSWER_RECORDS_LOST_TOTAL: &str = "orderhook_answer_records_lost_total";
 /// Times that a chat, or all of them, had to wait beyond the usual, by `reason`: `telegram` said so (429),
 /// a `failure`, the `token` was refused. Counter.
-pub const NOTICE_PAUSES_TOTAL: &str = "orderhook_notice_pauses_total";
+pub const NOTIFIER_PAUSES_TOTAL: &str = "orderhook_notifier_pauses_total";
 /// Notices told to staff, by kind and outcome. Counter.
 pub const NOTICES_TOTAL: &str = "orderhook_notices_total";

@@ -62,7 +62,7 @@ impl NotifierActor {
         };
         self.pacing.end(chat_id, now, messages, ending, chance);
         if let Some(reason) = reason {
-            ::metrics::counter!(metrics::NOTICE_PAUSES_TOTAL, "reason" => reason).increment(1);
+            ::metrics::counter!(metrics::NOTIFIER_PAUSES_TOTAL, "reason" => reason).increment(1);
         }
         let token_refused = match result {
             Err(SendError::InvalidToken) => {
