@@ -97,6 +97,7 @@ impl NotifierHandle {
             seeded_epoch: None,
             looking: false,
             look_again: false,
+            keeping_house: false,
             kept_house: None,
             shown: show,
             replies: VecDeque::new(),
@@ -181,6 +182,8 @@ pub struct NotifierActor {
     looking: bool,
     /// Something has happened since it began.
     look_again: bool,
+    /// The outbox is being put right.
+    keeping_house: bool,
     /// When the outbox was last put right.
     kept_house: Option<Instant>,
     shown: watch::Sender<NotifierShown>,

@@ -20,9 +20,10 @@ WITH due AS (
 )
 SELECT n.notice_id, n.chat_id, n.order_id, o.number, n.store_id, n.kind, e.notice, n.created_at, n.attempts,
        n.claimed_by IS NOT NULL AS maybe_sent,
+       -- OFFSET 0 keeps the lookup to the index by order: by its chat alone it would read all of another one.
        (SELECT first.message_id
-        FROM notices first
-        WHERE first.order_id = n.order_id AND first.chat_id = n.chat_id AND first.kind = 'new' AND first.state = 'sent'
+        FROM (SELECT chat_id, kind, state, message_id FROM notices WHERE order_id = n.order_id OFFSET 0) AS first
+        WHERE first.chat_id = n.chat_id AND first.kind = 'new' AND first.state = 'sent'
         LIMIT 1) AS first_message_id
 FROM due
 CROSS JOIN LATERAL (

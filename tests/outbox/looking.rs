@@ -1,4 +1,4 @@
-//! What a look finds: in order, fair over the chats, and by index.
+//! What a look finds: in order, and fair over the chats.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use orderhook::db::outbox::outbox_state;
 use orderhook_actors::ports::{Outbox, Peek};
 use orderhook_domain::notice::NoticeKind;
 
-use crate::fixture::{Fixture, ids, peek, retry, sent};
+use crate::fixture::{Fixture, ids, retry, sent};
 
 #[tokio::test]
 async fn a_chat_with_ten_thousand_notices_hides_no_other() {
@@ -184,79 +184,4 @@ async fn the_state_counts_what_waits() {
     let state = outbox_state(&database).await.unwrap();
     assert_eq!(state.pending, 1);
     assert!(state.oldest_seconds < 60, "{state:?}");
-}
-
-/// Whatever was sent or lost in years must cost nothing. The statements run every second or more often.
-#[tokio::test]
-async fn no_statement_reads_the_history() {
-    let fixture = Fixture::create().await;
-    let database = fixture.database.open();
-    // As the service does: planned once, on the pool's settings, while the tables are empty.
-    let client = database.connection().await.unwrap();
-    let statements = [
-        (
-            "peek(bigint[], bigint, bigint, bigint[])",
-            include_str!("../../sql/queries/outbox_peek.sql"),
-            "peek('{5}', 28, 60, '{6}')",
-        ),
-        (
-            "claim(bigint, bigint, bigint[])",
-            include_str!("../../sql/queries/outbox_claim.sql"),
-            "claim(7, 1, '{1,2}')",
-        ),
-        ("recent", include_str!("../../sql/queries/outbox_recent.sql"), "recent"),
-        ("state", include_str!("../../sql/queries/outbox_state.sql"), "state"),
-        (
-            "give_back(bigint, text, boolean)",
-            include_str!("../../sql/queries/outbox_give_back.sql"),
-            "give_back(1, 'x', false)",
-        ),
-        (
-            "give_all_back(bigint, text, boolean)",
-            include_str!("../../sql/queries/outbox_give_back.sql"),
-            "give_all_back(NULL, 'x', false)",
-        ),
-        (
-            "again",
-            include_str!("../../sql/queries/outbox_told_again.sql"),
-            "again",
-        ),
-        (
-            "told",
-            include_str!("../../sql/queries/outbox_told_already.sql"),
-            "told",
-        ),
-        ("adopt", include_str!("../../sql/queries/outbox_adopt.sql"), "adopt"),
-        ("retire", include_str!("../../sql/queries/outbox_retire.sql"), "retire"),
-    ];
-    for (signature, statement, execute) in statements {
-        let prepare = format!("PREPARE {signature} AS {statement}");
-        client.batch_execute(&prepare).await.unwrap();
-        let explain = format!("EXPLAIN (COSTS OFF) EXECUTE {execute}");
-        let plan: Vec<String> = client
-            .query(&explain, &[])
-            .await
-            .unwrap()
-            .iter()
-            .map(|row| row.get(0))
-            .collect();
-        let plan = plan.join("\n");
-        for table in ["notices", "orders", "order_events"] {
-            let reads_all = plan.lines().any(|line| line.contains(&format!("Seq Scan on {table}")));
-            assert!(!reads_all, "{signature}:\n{plan}");
-        }
-        // An index without a condition, unless its own condition keeps the history out.
-        let lines: Vec<&str> = plan.lines().collect();
-        for (line, next) in lines.iter().zip(lines.iter().skip(1).chain([&""])) {
-            let is_whole = line.contains("Index") && line.contains(" Scan using ") && !next.contains("Index Cond");
-            let is_partial = ["notices_pending", "notices_waiting_for_chat"]
-                .iter()
-                .any(|index| line.contains(index));
-            let is_history = [" on notices", " on orders", " on order_events"]
-                .iter()
-                .any(|table| line.contains(table));
-            assert!(!is_whole || is_partial || !is_history, "{signature}: {line}\n{plan}");
-        }
-    }
-    assert!(fixture.outbox.peek(peek()).await.unwrap().is_empty());
 }

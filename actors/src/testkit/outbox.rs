@@ -27,6 +27,7 @@ struct Faults {
     is_readonly: bool,
     gone: HashSet<i64>,
     claims: usize,
+    keeping_house_takes: Duration,
 }
 
 /// One notice.
@@ -104,6 +105,11 @@ impl MemoryOutbox {
     /// Whether claims and results are refused although reading works.
     pub fn set_readonly(&self, is_readonly: bool) {
         self.faults().is_readonly = is_readonly;
+    }
+
+    /// From now on putting the outbox right takes so long.
+    pub fn slow_house(&self, takes: Duration) {
+        self.faults().keeping_house_takes = takes;
     }
 
     /// How often claiming was asked for.
@@ -278,6 +284,11 @@ impl Outbox for MemoryOutbox {
     }
 
     fn keep_house(&self) -> BoxFuture<'static, Result<u64, OutboxError>> {
-        async { Ok(0) }.boxed()
+        let takes = self.faults().keeping_house_takes;
+        async move {
+            tokio::time::sleep(takes).await;
+            Ok(0)
+        }
+        .boxed()
     }
 }

@@ -130,3 +130,20 @@ fn a_database_that_takes_no_results_repeats_nothing() {
         assert_told_once_in_order(&outbox, &messenger, PRIVATE);
     });
 }
+
+#[test]
+fn a_slow_putting_right_of_the_outbox_delays_no_message() {
+    run(async |outbox, messenger| {
+        outbox.slow_house(seconds(14));
+        let node = Node::start(1, &outbox, &messenger);
+        node.ready().await;
+        for number in 1..=10 {
+            outbox.add(number, 1);
+            node.notifier.wake();
+            let told = Instant::now();
+            outbox.all_settled().await;
+            assert!(told.elapsed() < seconds(1), "{:?}", told.elapsed());
+            tokio::time::sleep(seconds(2)).await;
+        }
+    });
+}
