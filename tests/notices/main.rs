@@ -5,6 +5,7 @@
 #[path = "../support/fake_bot_api.rs"]
 mod fake_bot_api;
 mod leaders;
+mod repeats;
 #[path = "../support/mod.rs"]
 mod support;
 

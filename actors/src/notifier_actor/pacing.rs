@@ -156,6 +156,18 @@ impl Pacing {
         false
     }
 
+    /// The pause between messages to this chat that any number of them can keep.
+    #[must_use]
+    pub fn even_pause(&self, chat_id: i64) -> Duration {
+        let most = u32::try_from(self.settings.group_per_minute.max(1)).unwrap_or(u32::MAX);
+        let of_group = if is_group(chat_id) {
+            MINUTE / most
+        } else {
+            Duration::ZERO
+        };
+        self.settings.chat_pause.max(of_group)
+    }
+
     /// A call to this chat begins, of so many messages one after the other.
     pub fn begin(&mut self, chat_id: i64, messages: usize, now: Instant) {
         let messages = u32::try_from(messages).unwrap_or(u32::MAX);
@@ -187,7 +199,8 @@ impl Pacing {
             Ending::RetryAfter(pause) => pause.min(LONGEST_WAIT).max(self.settings.chat_pause),
             Ending::Failed => {
                 chat.failures = chat.failures.saturating_add(1);
-                growing_pause(chat.failures, chance)
+                // It may have been taken all the same, and counts there.
+                growing_pause(chat.failures, chance).max(self.settings.chat_pause)
             }
         };
         chat.not_before = chat.not_before.max(Some(now + pause));

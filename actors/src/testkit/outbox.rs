@@ -49,6 +49,14 @@ pub struct Row {
     not_before: Option<Instant>,
 }
 
+impl Row {
+    /// Whether sending it again may repeat it.
+    #[must_use]
+    pub const fn may_have_been_sent(&self) -> bool {
+        self.claimed_by.is_some()
+    }
+}
+
 /// What became of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowState {

@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     AnswerLate(Duration),
     /// Takes the message and closes the connection instead of answering.
     LoseAnswer,
+    /// Takes the message and answers with this status of the Bot API.
+    TakeThenError(u16),
     /// Closes the connection without taking the message.
     CloseConnection,
     /// Takes the message and breaks off in the middle of a 200.
@@ -42,8 +44,14 @@ pub(crate) enum Fault {
     ProxyError(u16),
     /// 403: the user blocked the bot.
     Blocked,
+    /// 403: the bot was removed from the group.
+    Kicked,
+    /// 400: the bot may not write in the group.
+    NoRights,
     /// 400: chat not found.
     ChatNotFound,
+    /// 400 with a description that no list knows.
+    Unknown400,
     /// 400 with `migrate_to_chat_id`.
     MigratedTo(i64),
     /// 401, as for a token that was revoked.
