@@ -193,7 +193,8 @@ impl Pacing {
         let pause = match ending {
             Ending::Done => {
                 chat.failures = 0;
-                self.settings.chat_pause
+                let share = chat.share_of_minute(self.settings.group_per_minute, now);
+                self.settings.chat_pause.max(share)
             }
             // Whatever is asked for, a clock must be able to hold it.
             Ending::RetryAfter(pause) => pause.min(LONGEST_WAIT).max(self.settings.chat_pause),
@@ -228,6 +229,13 @@ impl Pacing {
         }
     }
 
+    /// Telegram asks the whole bot to wait: nothing at all is sent for exactly so long.
+    pub fn pause_all_for(&mut self, pause: Duration, now: Instant) {
+        // Whatever is asked for, a clock must be able to hold it.
+        let until = now + pause.min(LONGEST_WAIT);
+        self.all_paused_until = self.all_paused_until.max(Some(until));
+    }
+
     /// Telegram has answered: the token is accepted.
     pub fn resume_all(&mut self) {
         self.all_failures = 0;
@@ -243,7 +251,8 @@ impl Pacing {
     }
 
     /// This node has become the leader: what was sent before is told by [`Pacing::seed`], by itself and by
-    /// others alike. Calls of this node that are still under way, and pauses, stay. Others may have had
+    /// others alike. Answers and alarms of others have no rows and are not known: at worst Telegram says 429
+    /// to one group, which then waits as long as it says. Calls of this node that are still under way, and pauses, stay. Others may have had
     /// messages under way, too: nothing is sent for one second.
     pub fn begin_epoch(&mut self, now: Instant) {
         self.recent.clear();
