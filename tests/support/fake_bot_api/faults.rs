@@ -9,6 +9,8 @@ pub(crate) enum Scope {
     All,
     /// One chat.
     Chat(i64),
+    /// getUpdates; only [`Fault::RetryAfter`], which closes every chat.
+    Updates,
 }
 
 /// How often it fails.
@@ -79,7 +81,15 @@ impl Faults {
 
     /// The failure of the next request to this chat.
     pub(crate) fn take(&mut self, chat_id: i64) -> Option<(Scope, Fault)> {
-        let matches = |scope: Scope| matches!(scope, Scope::All) || scope == Scope::Chat(chat_id);
+        self.take_where(|scope| scope == Scope::All || scope == Scope::Chat(chat_id))
+    }
+
+    /// The failure of the next getUpdates.
+    pub(crate) fn take_of_updates(&mut self) -> Option<Fault> {
+        self.take_where(|scope| scope == Scope::Updates).map(|(_, fault)| fault)
+    }
+
+    fn take_where(&mut self, matches: impl Fn(Scope) -> bool) -> Option<(Scope, Fault)> {
         let index = self.wanted.iter().rposition(|(scope, ..)| matches(*scope))?;
         let (scope, fault, times) = &mut self.wanted[index];
         let taken = (*scope, *fault);

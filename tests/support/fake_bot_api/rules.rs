@@ -142,6 +142,20 @@ pub(crate) fn begin(shared: &Shared, sending: &Sending) -> Step {
     }
 }
 
+/// A 429 that names no chat is for all of them.
+pub(crate) fn refuse_updates(shared: &Shared) -> Option<Reply> {
+    let mut state = shared.lock();
+    let Some(Fault::RetryAfter(seconds)) = state.faults.take_of_updates() else {
+        return None;
+    };
+    let until = Instant::now() + Duration::from_secs(seconds);
+    state.closed_until.insert(Scope::All, until);
+    drop(state);
+    let description = format!("Too Many Requests: retry after {seconds}");
+    let parameters = Some(json!({ "retry_after": seconds }));
+    Some(refuse(shared, None, 429, &description, parameters, true))
+}
+
 /// Telegram's rules.
 pub(crate) fn judge(shared: &Shared, sending: &Sending) -> Reply {
     let chat_id = Some(sending.chat_id);
