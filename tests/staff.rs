@@ -124,7 +124,7 @@ async fn an_order_is_shown_to_chats_of_its_store_only() {
         .await;
     let shown = ask(&bot, CHAT, "/order H1").await;
     assert!(
-        shown.contains("собран и оплачен") && shown.contains("Молоко — 2\u{a0}шт"),
+        shown.contains("собран и оплачен") && shown.contains("Молоко — 2 × 89,90"),
         "{shown}"
     );
     let number = app.order("H1").await["number"].as_str().unwrap().to_owned();

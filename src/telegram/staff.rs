@@ -1,5 +1,7 @@
 //! What staff may say to the bot, and what it answers. Pure: the words are in `templates/`.
 
+use std::time::Duration;
+
 use askama::Template;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -122,6 +124,7 @@ pub fn order_now(order: &Order, time_zone: Tz, now: DateTime<Utc>, to: i64) -> O
         store_id: document.store_id.clone(),
         notice: Notice::New(NewOrder::of(document)),
         created_at: now,
+        waited: Duration::ZERO,
         attempts: 0,
         maybe_sent: false,
         first_message_id: None,

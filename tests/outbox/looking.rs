@@ -185,3 +185,26 @@ async fn the_state_counts_what_waits() {
     assert_eq!(state.pending, 1);
     assert!(state.oldest_seconds < 60, "{state:?}");
 }
+
+#[tokio::test]
+async fn an_order_that_was_cancelled_comes_whole_however_far_apart_its_notices_are() {
+    let fixture = Fixture::create().await;
+    fixture.subscribe("S", "pickers", 1).await;
+    fixture.order("H-PAIR", "cancelled").await;
+    let to_pickers = [("pickers", Some(1))];
+    let came = fixture.event("H-PAIR", "new", &to_pickers).await[0];
+    for number in 0..65 {
+        fixture.waits_for(&format!("H{number}"), 1).await;
+    }
+    let change = fixture.event("H-PAIR", "changed", &to_pickers).await[0];
+    let last = fixture.waits_for("H-LAST", 1).await;
+    let went = fixture.event("H-PAIR", "cancelled", &to_pickers).await[0];
+    // Of another chat, and of an order that is still wanted.
+    fixture.event("H-PAIR", "cancelled", &[("pickers", Some(2))]).await;
+    fixture.event("H0", "changed", &to_pickers).await;
+    let found = ids(&fixture.peek().await);
+    let mut expected: Vec<i64> = (came..came + 60).collect();
+    expected.extend([change, went]);
+    assert_eq!(found, expected);
+    assert!(!found.contains(&last));
+}

@@ -246,6 +246,7 @@ fn waiting(row: Row) -> Option<WaitingNotice> {
             reason: orderhook_domain::event::CancelReason::default(),
         }),
         created_at: DateTime::UNIX_EPOCH,
+        waited: Duration::ZERO,
         attempts: row.attempts,
         maybe_sent: row.claimed_by.is_some(),
         first_message_id: None,
