@@ -313,7 +313,8 @@ async fn an_outage_of_the_database_is_told_when_it_is_over() {
         "--telegram-api-url",
         &bot.url(),
         "--alarm-interval",
-        "200ms",
+        // Longer than the outage: it is over when alarms are looked for.
+        "12s",
     ];
     let app = TestApp::start(&cluster.url(), &flags).await;
     while app.metric("orderhook_leader", &[]).await < 1.0 {
