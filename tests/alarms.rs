@@ -1,4 +1,5 @@
 //! What operations are told in their chats.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 #[path = "support/fake_bot_api.rs"]
 mod fake_bot_api;
