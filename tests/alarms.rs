@@ -225,6 +225,45 @@ async fn what_is_over_and_comes_again_is_told_again() {
 }
 
 #[actix_rt::test]
+async fn a_store_that_nobody_is_told_about_is_told_once_and_not_with_each_order() {
+    let database = TestDatabase::create().await;
+    subscribe(&database, "*", OPS).await;
+    let bot = FakeBotApi::start();
+    let app = start(&database, &bot, &[]).await;
+    for number in 0..3 {
+        app.accepted(hook("order.created", &format!("H{number}"), "1")).await;
+        reads(&bot, OPS, "магазин 8001, сборщики", 1).await;
+        app.accepted(hook("order.cancelled", &format!("H{number}"), "1")).await;
+        // A round without an open order.
+        let (status, _) = app
+            .send(hook("order.created", &format!("H-WRONG-{number}"), "-1"))
+            .await;
+        assert_eq!(status, 400);
+        reads(&bot, OPS, &format!("H-WRONG-{number}"), 1).await;
+    }
+    let told: String = bot
+        .messages(OPS)
+        .iter()
+        .map(|message| message.visible.clone())
+        .collect();
+    assert_eq!(told.matches("магазин 8001, сборщики").count(), 1, "{told}");
+    // With a chat it is over, and without one it is news.
+    let client = database.client().await;
+    let pickers = "INSERT INTO chats (store_id, role, chat_id) VALUES ('*', 'pickers', 5)";
+    client.batch_execute(pickers).await.unwrap();
+    let remembered = "SELECT count(*) FROM ops_alarms WHERE kind = 'no_chat' AND subject = '8001 pickers'";
+    while client.query_one(remembered, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::task::yield_now().await;
+    }
+    client
+        .batch_execute("DELETE FROM chats WHERE chat_id = 5")
+        .await
+        .unwrap();
+    app.accepted(hook("order.created", "H-NEWS", "1")).await;
+    reads(&bot, OPS, "магазин 8001, сборщики", 2).await;
+}
+
+#[actix_rt::test]
 async fn a_flood_of_wrong_hooks_is_a_few_messages_with_examples_and_a_count() {
     let database = TestDatabase::create().await;
     subscribe(&database, "*", OPS).await;

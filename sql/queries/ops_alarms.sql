@@ -63,6 +63,12 @@ WITH found AS (
 forgotten AS (
     DELETE FROM ops_alarms a
     WHERE NOT EXISTS (SELECT FROM found f WHERE f.kind = a.kind AND f.subject = a.subject)
+      -- That somebody is lacking does not end with the order for which it was seen.
+      AND (a.kind <> 'no_chat' OR a.told_at IS NULL OR a.told_at < now() - interval '1 day'
+           OR EXISTS (SELECT FROM chats c
+                      WHERE c.disabled_at IS NULL
+                        AND (a.subject = c.store_id || ' ' || c.role
+                             OR c.store_id = '*' AND split_part(reverse(a.subject), ' ', 1) = reverse(c.role))))
 ),
 due AS (
     INSERT INTO ops_alarms AS told (kind, subject)
