@@ -194,6 +194,7 @@ impl App {
             messenger,
             election.leadership(),
         );
+        election.depends_on(notifier.pulse());
         let alarms = AlarmSettings {
             every: args.alarm_interval,
             repeat_horizon: args.repeat_horizon,
@@ -204,6 +205,7 @@ impl App {
             database.clone(),
             notifier.clone(),
             election.leadership(),
+            election.outages(),
         ));
         if let Some(bot) = telegram::bot(&telegram_settings(args), POLL_TIMEOUT)? {
             let staff_bot = StaffBot {

@@ -10,10 +10,10 @@ use chrono_tz::Tz;
 use orderhook_actors::notifier_actor::{Leadership, NotifierHandle};
 use orderhook_actors::ports::{OrderStore, Rendered, StoreError};
 use orderhook_domain::ids::OrderId;
-use teloxide::Bot;
 use teloxide::payloads::GetUpdatesSetters;
 use teloxide::requests::Requester;
 use teloxide::types::{AllowedUpdate, Message, UpdateKind};
+use teloxide::{Bot, RequestError};
 use tokio::sync::watch;
 
 use crate::db::order_store::PostgresOrderStore;
@@ -50,6 +50,8 @@ impl StaffBot {
     /// Polls while this node is the leader, until the election ends.
     pub async fn run(self) {
         let mut offset = 0;
+        // Commands in groups name the bot that they are for.
+        let mut name: Option<String> = None;
         while self.leadership.has_changed().is_ok() {
             let leads = self
                 .leadership
@@ -59,6 +61,13 @@ impl StaffBot {
                 tokio::time::sleep(LOOK).await;
                 continue;
             }
+            let Some(own_name) = &name else {
+                match self.bot.get_me().await {
+                    Ok(me) => name = Some(me.username().to_owned()),
+                    Err(error) => self.failed(&error).await,
+                }
+                continue;
+            };
             let poll = self
                 .bot
                 .get_updates()
@@ -68,8 +77,7 @@ impl StaffBot {
             let updates = match poll.await {
                 Ok(updates) => updates,
                 Err(error) => {
-                    tracing::warn!(%error, "what staff say cannot be read now");
-                    tokio::time::sleep(PAUSE).await;
+                    self.failed(&error).await;
                     continue;
                 }
             };
@@ -77,14 +85,29 @@ impl StaffBot {
                 // Telegram repeats what was not confirmed by a higher offset.
                 offset = offset.max(update.id.as_offset());
                 if let UpdateKind::Message(message) = &update.kind {
-                    self.answer(message).await;
+                    self.answer(message, own_name).await;
                 }
             }
         }
     }
 
-    async fn answer(&self, message: &Message) {
-        let Some(command) = message.text().and_then(StaffCommand::parse) else {
+    /// A pause, as long as Telegram asks for: then it asks the whole bot, and nothing is sent either.
+    async fn failed(&self, error: &RequestError) {
+        tracing::warn!(%error, "what staff say cannot be read now");
+        if let RequestError::RetryAfter(pause) = error {
+            self.notifier.pause(pause.duration());
+            tokio::time::sleep(pause.duration()).await;
+        } else {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn answer(&self, message: &Message, own_name: &str) {
+        let is_group = message.chat.is_group() || message.chat.is_supergroup();
+        let Some(command) = message
+            .text()
+            .and_then(|text| StaffCommand::parse(text, own_name, is_group))
+        else {
             return;
         };
         let (chat_id, to) = (message.chat.id.0, i64::from(message.id.0));
@@ -115,6 +138,7 @@ impl StaffBot {
                     }
                 }
             },
+            StaffCommand::AskStop => Said::SureToStop,
             StaffCommand::Stop => Said::Stopped {
                 subscriptions: chats::remove_all(&self.database, chat_id).await?,
             },
@@ -135,12 +159,16 @@ impl StaffBot {
 
     /// An order as it is now, if this chat is told about its store.
     async fn order(&self, order_id: &str, chat_id: i64, to: i64) -> Result<Option<Rendered>, StoreError> {
-        let Ok(order_id) = OrderId::parse(order_id) else {
-            return Ok(None);
-        };
-        let Some(order) = self.orders.load(&order_id).await? else {
-            return Ok(None);
-        };
+        let mut order = None;
+        if let Ok(order_id) = OrderId::parse(order_id) {
+            order = self.orders.load(&order_id).await?;
+        }
+        if order.is_none()
+            && let Some(order_id) = order_of_number(&self.database, order_id.trim_start_matches('№')).await?
+        {
+            order = self.orders.load(&order_id).await?;
+        }
+        let Some(order) = order else { return Ok(None) };
         let Some(document) = &order.document else {
             return Ok(None);
         };
@@ -149,4 +177,13 @@ impl StaffBot {
         }
         Ok(order_now(&order, self.time_zone, Utc::now(), to))
     }
+}
+
+/// The order that has our number, if any.
+async fn order_of_number(database: &Database, number: &str) -> Result<Option<OrderId>, StoreError> {
+    let find = "SELECT order_id FROM orders WHERE number = $1";
+    let row = database
+        .limited(async |client| client.query_opt(find, &[&number]).await)
+        .await?;
+    Ok(row.and_then(|row| OrderId::parse(row.get(0)).ok()))
 }

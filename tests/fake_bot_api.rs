@@ -184,6 +184,17 @@ async fn a_chat_that_must_wait_is_closed_so_long_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_poll_that_must_wait_closes_every_chat() {
+    let fake = FakeBotApi::start();
+    fake.fail(Scope::Updates, Fault::RetryAfter(30), Times::Next(1));
+    let answer = call(&fake, "getUpdates", json!({})).await;
+    assert_eq!((answer.0, &answer.1["parameters"]["retry_after"]), (429, &json!(30)));
+    assert_eq!(send(&fake, 7, "раз").await.0, 429);
+    assert_eq!(fake.limit_violations(), 1);
+    assert_eq!(call(&fake, "getUpdates", json!({})).await.0, 200);
+}
+
+#[tokio::test]
 async fn repeats_are_counted_by_what_a_reader_sees() {
     let fake = FakeBotApi::start_with(None);
     for text in ["<b>раз</b>", "раз", "раз · возможно, повтор", "два"] {

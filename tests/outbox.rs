@@ -7,6 +7,8 @@ mod chats;
 mod claims;
 #[path = "outbox/fixture.rs"]
 mod fixture;
+#[path = "outbox/history.rs"]
+mod history;
 #[path = "outbox/leader.rs"]
 mod leader;
 #[path = "outbox/looking.rs"]

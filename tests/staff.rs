@@ -9,7 +9,7 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use fake_bot_api::{Accepted, FakeBotApi, TOKEN};
+use fake_bot_api::{Accepted, FakeBotApi, Fault, Scope, TOKEN, Times};
 use serde_json::json;
 use support::app::TestApp;
 use support::database::TestDatabase;
@@ -57,6 +57,11 @@ async fn ask(bot: &FakeBotApi, chat_id: i64, text: &str) -> String {
     answer.visible.clone()
 }
 
+async fn subscriptions(database: &TestDatabase) -> i64 {
+    let count = "SELECT count(*) FROM chats";
+    database.client().await.query_one(count, &[]).await.unwrap().get(0)
+}
+
 async fn start(database: &TestDatabase, bot: &FakeBotApi) -> TestApp {
     TestApp::start(
         database.url(),
@@ -77,7 +82,7 @@ async fn a_chat_subscribes_with_a_code_once_and_receives_what_waited() {
     let code = invite(&database, "8001", &[]);
     let answer = ask(&bot, CHAT, &format!("/start {code}")).await;
     assert!(
-        answer.contains("магазин 8001, сборщики") && answer.contains("ждало подписчика: 1"),
+        answer.contains("магазин 8001, сборщики") && answer.contains("ожидавшие сообщения: 1"),
         "{answer}"
     );
     let told = move |accepted: &[Accepted], _: &[fake_bot_api::Refused]| {
@@ -87,18 +92,21 @@ async fn a_chat_subscribes_with_a_code_once_and_receives_what_waited() {
     };
     bot.seen(BOUND, "the order that waited", told).await;
 
+    // Telegram repeats what a leader that died could not confirm.
+    let again = ask(&bot, CHAT, &format!("/start {code}")).await;
+    assert!(again.contains("магазин 8001, сборщики"), "{again}");
     let other = ask(&bot, 502, &format!("/start {code}")).await;
-    assert!(other.contains("Код не подходит"), "{other}");
+    assert!(other.contains("Код не подошёл"), "{other}");
     let expired = invite(&database, "8001", &["--expires", "0s"]);
     assert!(
         ask(&bot, 502, &format!("/start {expired}"))
             .await
-            .contains("Код не подходит")
+            .contains("Код не подошёл")
     );
     // As typed on a phone, in a group.
     let code = invite(&database, "*", &[]).to_lowercase();
     assert!(
-        ask(&bot, -600, &format!("/start@orderhook_bot {code}"))
+        ask(&bot, -600, &format!("/start@orderhook_test_bot {code}"))
             .await
             .contains("все магазины")
     );
@@ -116,9 +124,14 @@ async fn an_order_is_shown_to_chats_of_its_store_only() {
         .await;
     let shown = ask(&bot, CHAT, "/order H1").await;
     assert!(
-        shown.contains("собран и оплачен") && shown.contains("Молоко — 2\u{a0}шт"),
+        shown.contains("собран и оплачен") && shown.contains("Молоко — 2 × 89,90"),
         "{shown}"
     );
+    let number = app.order("H1").await["number"].as_str().unwrap().to_owned();
+    for by_number in [number.clone(), format!("№{number}")] {
+        let shown = ask(&bot, CHAT, &format!("/order {by_number}")).await;
+        assert!(shown.contains("собран и оплачен"), "{shown}");
+    }
     for unknown in ["H2", "H404", "<b>"] {
         let answer = ask(&bot, CHAT, &format!("/order {unknown}")).await;
         assert!(answer.contains(&format!("Заказа {unknown} нет")), "{answer}");
@@ -137,11 +150,83 @@ async fn a_chat_asks_for_the_state_unsubscribes_and_is_told_no_more() {
     ask(&bot, CHAT, &format!("/start {}", invite(&database, "8001", &[]))).await;
     assert!(ask(&bot, CHAT, "/status").await.contains("Бот работает"));
     assert!(ask(&bot, CHAT, "/help").await.contains("/start КОД"));
-    assert!(ask(&bot, CHAT, "/stop").await.contains("больше не получает"));
-    assert!(ask(&bot, CHAT, "/stop").await.contains("и не был подписан"));
+    assert!(ask(&bot, CHAT, "/stop").await.contains("/stop да"));
+    assert_eq!(subscriptions(&database).await, 1, "a tap does not unsubscribe");
+    assert!(ask(&bot, CHAT, "/stop да").await.contains("больше не получает"));
+    assert!(ask(&bot, CHAT, "/stop да").await.contains("и не был подписан"));
     let before = bot.messages(CHAT).len();
     app.accepted(created("H1", "8001")).await;
     assert_eq!(app.order("H1").await["notices"][0]["state"], "no_chat");
     ask(&bot, CHAT, "/status").await;
     assert_eq!(bot.messages(CHAT).len(), before + 1, "only the answer");
+}
+
+#[actix_rt::test]
+async fn in_a_group_what_is_said_to_other_bots_is_not_heard() {
+    let database = TestDatabase::create().await;
+    let bot = FakeBotApi::start();
+    let _app = start(&database, &bot).await;
+    let group = -600;
+    ask(&bot, group, &format!("/start {}", invite(&database, "8001", &[]))).await;
+    let before = bot.messages(group).len();
+    for not_ours in ["/stop@music_bot да", "/start@music_bot", "/order@music_bot H1", "/play"] {
+        bot.say(group, not_ours);
+    }
+    // The answers come in order.
+    ask(&bot, group, "/status@orderhook_test_bot").await;
+    assert_eq!(bot.messages(group).len(), before + 1);
+    assert_eq!(subscriptions(&database).await, 1);
+}
+
+#[actix_rt::test]
+async fn a_code_is_no_way_back_for_a_chat_that_was_removed_and_is_forgotten_in_time() {
+    let database = TestDatabase::create().await;
+    let bot = FakeBotApi::start();
+    let _app = start(&database, &bot).await;
+    let code = invite(&database, "8001", &[]);
+    ask(&bot, CHAT, &format!("/start {code}")).await;
+    let client = database.client().await;
+    client.batch_execute("DELETE FROM chats").await.unwrap();
+    assert!(
+        ask(&bot, CHAT, &format!("/start {code}"))
+            .await
+            .contains("Код не подошёл")
+    );
+    client
+        .batch_execute("UPDATE chat_invites SET expires_at = now() - interval '25 hours'")
+        .await
+        .unwrap();
+    let left = "SELECT count(*) FROM chat_invites";
+    while client.query_one(left, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix_rt::test]
+async fn a_poll_that_must_wait_pauses_the_whole_bot_for_exactly_that_long() {
+    let database = TestDatabase::create().await;
+    let bot = FakeBotApi::start();
+    let app = start(&database, &bot).await;
+    ask(&bot, CHAT, &format!("/start {}", invite(&database, "8001", &[]))).await;
+    bot.fail(Scope::Updates, Fault::RetryAfter(8), Times::Next(1));
+    // It ends the poll that is open, and nobody answers it.
+    bot.say(-600, "/play");
+    bot.seen(BOUND, "the refusal", |_, refused| {
+        refused.iter().any(|refusal| refusal.code == 429)
+    })
+    .await;
+    let refused = bot.refused().last().unwrap().at;
+    while app
+        .metric("orderhook_mailbox_handle_seconds_count", &["notifier", "\"pause\""])
+        .await
+        < 1.0
+    {
+        tokio::task::yield_now().await;
+    }
+    let before = bot.accepted().len();
+    app.accepted(created("H1", "8001")).await;
+    let after = bot.arrived(before + 1, BOUND).await.remove(before);
+    let waited = after.at - refused;
+    assert!(waited >= Duration::from_secs(8), "{waited:?}");
+    assert_eq!(bot.limit_violations(), 0);
 }

@@ -69,6 +69,7 @@ pub struct NotifierShown {
 pub struct NotifierHandle {
     actor: Handle<NotifierActor>,
     shown: watch::Receiver<NotifierShown>,
+    pulse: watch::Receiver<Instant>,
     stats: Arc<MailboxStats>,
 }
 
@@ -88,6 +89,7 @@ impl NotifierHandle {
     ) -> Self {
         let stats = MailboxStats::new::<NotifierCommand>("notifier");
         let (show, shown) = watch::channel(NotifierShown::default());
+        let (beat, pulse) = watch::channel(Instant::now());
         let actor = Handle::start(arbiter, QUEUE, &stats, move |_| NotifierActor {
             outbox,
             messenger,
@@ -99,11 +101,18 @@ impl NotifierHandle {
             look_again: false,
             looked: None,
             look_is_due: false,
+            keeping_house: false,
             kept_house: None,
             shown: show,
+            beat,
             replies: VecDeque::new(),
         });
-        Self { actor, shown, stats }
+        Self {
+            actor,
+            shown,
+            pulse,
+            stats,
+        }
     }
 
     /// There are notices. Never waits; a full mailbox has a wake-up in it already.
@@ -119,6 +128,20 @@ impl NotifierHandle {
         let (done, taken) = oneshot::channel();
         let command = NotifierCommand::Reply { chat_id, message, done };
         self.actor.send(command).is_ok().then_some(taken)
+    }
+
+    /// Nothing is sent to anybody for so long: Telegram has asked the whole bot to wait.
+    pub fn pause(&self, pause: Duration) {
+        if self.actor.send(NotifierCommand::Pause(pause)).is_err() {
+            tracing::warn!("the sender takes no pause; Telegram will ask each chat for it");
+        }
+    }
+
+    /// When the actor last looked around, with or without being the leader; the channel closes when the
+    /// actor ends.
+    #[must_use]
+    pub fn pulse(&self) -> watch::Receiver<Instant> {
+        self.pulse.clone()
     }
 
     /// What operations see.
@@ -157,15 +180,18 @@ pub enum NotifierCommand {
         /// Told whether Telegram has it.
         done: oneshot::Sender<bool>,
     },
+    /// Send nothing for so long.
+    Pause(Duration),
 }
 
 impl Command for NotifierCommand {
-    const MESSAGES: &'static [&'static str] = &["wake", "reply"];
+    const MESSAGES: &'static [&'static str] = &["wake", "reply", "pause"];
 
     fn message(&self) -> usize {
         match self {
             Self::Wake => 0,
             Self::Reply { .. } => 1,
+            Self::Pause(_) => 2,
         }
     }
 }
@@ -187,9 +213,13 @@ pub struct NotifierActor {
     looked: Option<Instant>,
     /// A look that waits for more wake-ups.
     look_is_due: bool,
+    /// The outbox is being put right.
+    keeping_house: bool,
     /// When the outbox was last put right.
     kept_house: Option<Instant>,
     shown: watch::Sender<NotifierShown>,
+    /// Shows that this actor lives.
+    beat: watch::Sender<Instant>,
     /// Answers that wait for their chat's next turn; each keeps its place in the mailbox.
     replies: VecDeque<Reply>,
 }
@@ -198,7 +228,10 @@ impl Actor for NotifierActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.run_interval(TICK, |actor, context| actor.look(context));
+        context.run_interval(TICK, |actor, context| {
+            actor.beat.send_replace(Instant::now());
+            actor.look(context);
+        });
     }
 }
 
@@ -208,17 +241,19 @@ impl Handler<Envelope<NotifierCommand>> for NotifierActor {
     fn handle(&mut self, envelope: Envelope<NotifierCommand>, context: &mut Self::Context) {
         let (command, waiting, _span) = envelope.open();
         let working = waiting.begin();
-        if let NotifierCommand::Reply { chat_id, message, done } = command {
-            self.replies.push_back(Reply {
-                chat_id,
-                message,
-                done,
-                since: Instant::now(),
-                _working: working,
-            });
-        } else {
-            drop(working);
-            return self.look_soon(context);
+        match command {
+            NotifierCommand::Reply { chat_id, message, done } => {
+                let reply = Reply {
+                    chat_id,
+                    message,
+                    done,
+                    since: Instant::now(),
+                    _working: working,
+                };
+                self.take_reply(reply);
+            }
+            NotifierCommand::Pause(pause) => self.pacing.pause_all_for(pause, Instant::now()),
+            NotifierCommand::Wake => return self.look_soon(context),
         }
         self.look(context);
     }

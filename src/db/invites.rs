@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::Transaction;
 use orderhook_actors::ports::StoreError;
 use rand::seq::IndexedRandom;
 use sha2::{Digest, Sha256};
@@ -61,7 +62,9 @@ pub async fn invite(
     Ok(code)
 }
 
-/// Subscribes a chat with a code; `None` when the code is unknown, used or expired.
+/// Subscribes a chat with a code; `None` when the code is unknown, used or expired. The chat that it has
+/// subscribed and that still is may send it again: Telegram repeats what the leader of before could not
+/// confirm any more.
 ///
 /// # Errors
 /// [`StoreError`]; then the code is still good.
@@ -72,7 +75,7 @@ pub async fn redeem(database: &Database, code: &str, chat_id: i64) -> Result<Opt
             let use_up = "UPDATE chat_invites SET used_at = now(), used_by = $2 \
                           WHERE code_sha256 = $1 AND used_at IS NULL AND expires_at > now() RETURNING store_id, role";
             let Some(row) = transaction.query_opt(use_up, &[&digest(code), &chat_id]).await? else {
-                return Ok(None);
+                return redeemed_before(&transaction, code, chat_id).await;
             };
             let store_id: String = row.get(0);
             let Some(role) = Role::parse(row.get(1)) else {
@@ -83,4 +86,26 @@ pub async fn redeem(database: &Database, code: &str, chat_id: i64) -> Result<Opt
             Ok(Some(Redeemed { store_id, role, added }))
         })
         .await
+}
+
+async fn redeemed_before(
+    transaction: &Transaction<'_>,
+    code: &str,
+    chat_id: i64,
+) -> Result<Option<Redeemed>, tokio_postgres::Error> {
+    let find = "SELECT i.store_id, i.role FROM chat_invites i \
+                JOIN chats c ON c.store_id = i.store_id AND c.role = i.role AND c.chat_id = i.used_by \
+                WHERE i.code_sha256 = $1 AND i.used_by = $2 AND c.disabled_at IS NULL";
+    let row = transaction.query_opt(find, &[&digest(code), &chat_id]).await?;
+    let redeemed = row.and_then(|row| {
+        Some(Redeemed {
+            store_id: row.get(0),
+            role: Role::parse(row.get(1))?,
+            added: Added {
+                is_new: false,
+                waiting: 0,
+            },
+        })
+    });
+    Ok(redeemed)
 }

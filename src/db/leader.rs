@@ -22,12 +22,25 @@ const END_FROZEN: &str = include_str!("../../sql/queries/leader_end_frozen.sql")
 pub const LOCK: i64 = 0x7365_6e64_6572;
 /// How often the leader renews and a standby looks.
 const EVERY: Duration = Duration::from_secs(1);
+/// A sender that gives no sign of life for so long is dead; it gives four in a second.
+const PULSE: Duration = Duration::from_secs(10);
 /// A renewal that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(2);
+
+/// An outage of the database, as one node has seen it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outage {
+    /// From the first failure to the first answer.
+    pub lasted: Duration,
+    /// When the first answer came.
+    pub over: Instant,
+}
 
 /// Strives for the leadership until it is released.
 pub struct LeaderElection {
     leadership: watch::Receiver<Option<Leadership>>,
+    outages: watch::Receiver<Option<Outage>>,
+    pulses: watch::Sender<Option<watch::Receiver<Instant>>>,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -37,15 +50,44 @@ impl LeaderElection {
     #[must_use]
     pub fn start(database: &Database, node: Arc<str>) -> Self {
         let (publish, leadership) = watch::channel(None);
+        let (publish_outage, outages) = watch::channel(None);
+        let (pulses, pulse) = watch::channel(None);
         let (stop, stopped) = watch::channel(false);
-        let task = database.io().spawn(strive(database.clone(), node, publish, stopped));
-        Self { leadership, stop, task }
+        let candidate = Candidate {
+            database: database.clone(),
+            node,
+            publish,
+            publish_outage,
+            pulse,
+            away_since: None,
+        };
+        let task = database.io().spawn(candidate.strive(stopped));
+        Self {
+            leadership,
+            outages,
+            pulses,
+            stop,
+            task,
+        }
     }
 
     /// The right to send, while this node has it.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Option<Leadership>> {
         self.leadership.clone()
+    }
+
+    /// The last outage of the database that is over. Whether it leads or not, a node asks the database
+    /// every second on a connection of its own: what it sees is no matter of a pool that is used up.
+    #[must_use]
+    pub fn outages(&self) -> watch::Receiver<Option<Outage>> {
+        self.outages.clone()
+    }
+
+    /// From now on this node leads only while its sender shows that it lives: one that has died or hangs
+    /// would else keep the others from sending.
+    pub fn depends_on(&self, pulse: watch::Receiver<Instant>) {
+        self.pulses.send_replace(Some(pulse));
     }
 
     /// Gives the leadership up, so that a standby takes over at once.
@@ -56,55 +98,93 @@ impl LeaderElection {
     }
 }
 
-async fn strive(
+struct Candidate {
     database: Database,
     node: Arc<str>,
     publish: watch::Sender<Option<Leadership>>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    loop {
-        let held = tokio::select! {
-            held = hold(&database, &node, &publish) => held,
-            _ = stopped.wait_for(|stopped| *stopped) => break,
-        };
-        if publish.send_replace(None).is_some() {
-            tracing::warn!("this node does not send to Telegram any more");
-        }
-        if let Err(error) = held {
-            tracing::debug!(%error, "no leadership without the database");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => break,
-        }
-    }
-    publish.send_replace(None);
+    publish_outage: watch::Sender<Option<Outage>>,
+    pulse: watch::Receiver<Option<watch::Receiver<Instant>>>,
+    /// Since when the database gives no answer.
+    away_since: Option<Instant>,
 }
 
-/// Waits for the lock on one session, then keeps it until the session fails.
-async fn hold(database: &Database, node: &str, publish: &watch::Sender<Option<Leadership>>) -> Result<(), StoreError> {
-    let client = database.dedicated_connection().await?;
-    let leadership = loop {
-        // The moment before asking counts: the answer may have been under way for long.
-        let asked = Instant::now();
-        if let Some(epoch) = within(take_over(&client, node)).await? {
-            break Leadership { epoch, renewed: asked };
+impl Candidate {
+    async fn strive(mut self, mut stopped: watch::Receiver<bool>) {
+        let mut was_alive = true;
+        loop {
+            let is_alive = self.sender_is_alive();
+            if was_alive && !is_alive {
+                tracing::error!("the sender of this node is dead or hangs; another node must send to Telegram");
+            }
+            was_alive = is_alive;
+            let held = tokio::select! {
+                held = self.hold() => held,
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+            };
+            if self.publish.send_replace(None).is_some() {
+                tracing::warn!("this node does not send to Telegram any more");
+            }
+            if let Err(error) = held {
+                tracing::debug!(%error, "no leadership without the database");
+                self.away_since.get_or_insert_with(Instant::now);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+            }
         }
-        // An ended session has left the lock behind: who ended it takes it without another pause.
-        if !within(end_frozen_leader(&client)).await? {
+        self.publish.send_replace(None);
+    }
+
+    /// Waits for the lock on one session, then keeps it until the session fails.
+    async fn hold(&mut self) -> Result<(), StoreError> {
+        let client = self.database.dedicated_connection().await?;
+        let leadership = loop {
+            if !self.sender_is_alive() {
+                within(client.simple_query("SELECT")).await?;
+                self.has_answered();
+                return Ok(());
+            }
+            // The moment before asking counts: the answer may have been under way for long.
+            let asked = Instant::now();
+            let epoch = within(take_over(&client, &self.node)).await?;
+            self.has_answered();
+            if let Some(epoch) = epoch {
+                break Leadership { epoch, renewed: asked };
+            }
+            // An ended session has left the lock behind: who ended it takes it without another pause.
+            if !within(end_frozen_leader(&client)).await? {
+                tokio::time::sleep(EVERY).await;
+            }
+        };
+        let epoch = leadership.epoch;
+        self.publish.send_replace(Some(leadership));
+        tracing::info!(epoch, "this node sends to Telegram now");
+        loop {
             tokio::time::sleep(EVERY).await;
+            let asked = Instant::now();
+            if !self.sender_is_alive() || !within(renew(&client, epoch)).await? {
+                return Ok(());
+            }
+            self.publish.send_replace(Some(Leadership { epoch, renewed: asked }));
         }
-    };
-    let epoch = leadership.epoch;
-    publish.send_replace(Some(leadership));
-    tracing::info!(epoch, "this node sends to Telegram now");
-    loop {
-        tokio::time::sleep(EVERY).await;
-        let asked = Instant::now();
-        if !within(renew(&client, epoch)).await? {
-            return Ok(());
+    }
+
+    fn sender_is_alive(&self) -> bool {
+        let pulse = self.pulse.borrow();
+        pulse
+            .as_ref()
+            .is_none_or(|pulse| pulse.has_changed().is_ok() && pulse.borrow().elapsed() < PULSE)
+    }
+
+    fn has_answered(&mut self) {
+        if let Some(since) = self.away_since.take() {
+            let over = Instant::now();
+            self.publish_outage.send_replace(Some(Outage {
+                lasted: over - since,
+                over,
+            }));
         }
-        publish.send_replace(Some(Leadership { epoch, renewed: asked }));
     }
 }
 

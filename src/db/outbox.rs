@@ -170,6 +170,7 @@ fn waiting_notice(row: &Row) -> Result<WaitingNotice, Untold> {
         store_id: StoreId::parse(row.get("store_id")).map_err(|error| unreadable(&error))?,
         notice,
         created_at: row.get("created_at"),
+        waited: Duration::from_millis(u64::try_from(row.get::<_, i64>("waited_millis")).unwrap_or_default()),
         attempts: row.get("attempts"),
         maybe_sent: row.get("maybe_sent"),
         first_message_id: row.get("first_message_id"),

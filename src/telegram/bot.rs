@@ -6,9 +6,7 @@
 
 mod answer;
 
-use std::collections::VecDeque;
 use std::error::Error as _;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use orderhook_actors::ports::{Messenger, Rendered, SendError, WaitingNotice};
@@ -24,9 +22,6 @@ use super::texts::Texts;
 
 /// Text that is refused as too long although it is shorter than this is refused for another reason.
 const SHORTEST_PIECE_UNITS: usize = 256;
-/// Between the pieces of one text: as Telegram allows a private chat and a group.
-const CHAT_PAUSE: Duration = Duration::from_secs(1);
-const GROUP_PAUSE: Duration = Duration::from_secs(3);
 
 /// Sends to Telegram. Has no `Debug`: the bot holds the token.
 pub(super) struct BotMessenger {
@@ -59,54 +54,54 @@ impl Messenger for BotMessenger {
     }
 }
 
-/// One message, in the best form that Telegram takes: HTML, else without the reply, else plain text.
+/// One message in the best form that Telegram takes: HTML, else without the reply. When it does not take
+/// the text, the same facts come back in another form: without markup, then in halves.
 async fn deliver(bot: Bot, chat_id: i64, message: Rendered) -> Result<i64, SendError> {
-    let html = request(chat_id, message.html).parse_mode(ParseMode::Html);
-    let first = match message.reply_to.and_then(|id| i32::try_from(id).ok()) {
-        Some(id) => html
+    let (body, reply_to) = if message.html.is_empty() {
+        (request(chat_id, message.plain.clone()), None)
+    } else {
+        let html = request(chat_id, message.html.clone()).parse_mode(ParseMode::Html);
+        (html, message.reply_to.and_then(|id| i32::try_from(id).ok()))
+    };
+    let first = match reply_to {
+        Some(id) => body
             .clone()
             .reply_parameters(ReplyParameters::new(MessageId(id)).allow_sending_without_reply()),
-        None => html.clone(),
+        None => body.clone(),
     };
     let mut sent = post(&bot, &first).await;
     if matches!(sent, Err(Failure::Reply)) {
         tracing::warn!(target: "orderhook::telegram", chat_id, "Telegram knows no such message to reply to; sending without a reply");
-        sent = post(&bot, &html).await;
+        sent = post(&bot, &body).await;
     }
     match sent {
-        Ok(message_id) => Ok(message_id),
-        Err(Failure::Text(reason)) => {
-            tracing::warn!(target: "orderhook::telegram", chat_id, reason, "Telegram refuses the text; sending it without markup");
-            deliver_plain(&bot, chat_id, message.plain).await
-        }
-        Err(failure) => Err(failure.into()),
+        Err(Failure::Text(reason)) => Err(match otherwise(message) {
+            Some(instead) => SendError::Refused { reason, instead },
+            None => Failure::Text(reason).into(),
+        }),
+        other => other.map_err(SendError::from),
     }
 }
 
-/// The text without markup, in as many messages as Telegram wants; the id of the first.
-///
-/// When a later piece fails the whole message has failed, and will be repeated from its beginning:
-/// rather a fact twice than never.
-async fn deliver_plain(bot: &Bot, chat_id: i64, text: String) -> Result<i64, SendError> {
-    let mut waiting = VecDeque::from([text]);
-    let mut first = None;
-    while let Some(piece) = waiting.pop_front() {
-        if first.is_some() {
-            tokio::time::sleep(if chat_id < 0 { GROUP_PAUSE } else { CHAT_PAUSE }).await;
-        }
-        match post(bot, &request(chat_id, piece.clone())).await {
-            Ok(message_id) => {
-                first.get_or_insert(message_id);
-            }
-            Err(Failure::Text(_)) if units(&piece) > SHORTEST_PIECE_UNITS => {
-                for half in halves(&piece).into_iter().rev() {
-                    waiting.push_front(half);
-                }
-            }
-            Err(failure) => return Err(failure.into()),
-        }
-    }
-    first.ok_or_else(|| SendError::Temporary("there is no text".to_owned()))
+/// The same facts in another form; `None` when there is none left.
+fn otherwise(message: Rendered) -> Option<Vec<Rendered>> {
+    let piece = |plain: String| Rendered {
+        notice_ids: Vec::new(),
+        kinds: Vec::new(),
+        html: String::new(),
+        plain,
+        reply_to: None,
+    };
+    let mut pieces: Vec<Rendered> = if !message.html.is_empty() {
+        vec![piece(message.plain)]
+    } else if units(&message.plain) > SHORTEST_PIECE_UNITS {
+        halves(&message.plain).into_iter().map(piece).collect()
+    } else {
+        return None;
+    };
+    let last = pieces.last_mut()?;
+    (last.notice_ids, last.kinds) = (message.notice_ids, message.kinds);
+    Some(pieces)
 }
 
 /// Whole lines, as many to a piece as make half of the text.

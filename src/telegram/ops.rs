@@ -7,6 +7,7 @@ use askama::Template;
 use orderhook_actors::ports::Rendered;
 
 use super::markup::plain;
+use crate::db::chats::Role;
 
 /// The most subjects that are named of one kind; the rest is counted.
 const MAX_NAMED: usize = 10;
@@ -26,31 +27,80 @@ pub enum AlarmKind {
     NoChat,
     /// Telegram refuses a chat.
     ChatDisabled,
+    /// Telegram refuses a chat's message again and again, in a way that nobody has foreseen.
+    ChatStuck,
     /// Notices wait too long.
     OutboxOld,
 }
 
 impl AlarmKind {
+    /// Every kind.
+    const ALL: [Self; 8] = [
+        Self::UnansweredCreated,
+        Self::Conflict,
+        Self::Announced,
+        Self::Rejected,
+        Self::NoChat,
+        Self::ChatDisabled,
+        Self::ChatStuck,
+        Self::OutboxOld,
+    ];
+
+    /// The word of `ops_alarms.sql`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnansweredCreated => "unanswered_created",
+            Self::Conflict => "conflict",
+            Self::Announced => "announced",
+            Self::Rejected => "rejected",
+            Self::NoChat => "no_chat",
+            Self::ChatDisabled => "chat_disabled",
+            Self::ChatStuck => "chat_stuck",
+            Self::OutboxOld => "outbox_old",
+        }
+    }
+
     /// The kind that a word of `ops_alarms.sql` stands for.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "unanswered_created" => Self::UnansweredCreated,
-            "conflict" => Self::Conflict,
-            "announced" => Self::Announced,
-            "rejected" => Self::Rejected,
-            "no_chat" => Self::NoChat,
-            "chat_disabled" => Self::ChatDisabled,
-            "outbox_old" => Self::OutboxOld,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// What an alarm is about, as a reader knows it.
+struct Subject {
+    /// An order, or a store.
+    id: String,
+    /// Whose chat it is, or would be.
+    role: Option<Role>,
+    chat_id: Option<String>,
+}
+
+impl Subject {
+    /// `8001 pickers` for a chat that is lacking, `501 8001 pickers` for one that is there, else an id.
+    fn of(kind: AlarmKind, subject: &str) -> Self {
+        let (chat_id, whose) = match kind {
+            AlarmKind::NoChat => (None, subject),
+            AlarmKind::ChatDisabled | AlarmKind::ChatStuck => match subject.split_once(' ') {
+                Some((chat_id, whose)) => (Some(chat_id.to_owned()), whose),
+                None => (None, subject),
+            },
+            _ => (None, ""),
+        };
+        let (id, role) = whose.rsplit_once(' ').unwrap_or((subject, ""));
+        Self {
+            id: id.to_owned(),
+            role: Role::parse(role),
+            chat_id,
+        }
     }
 }
 
 /// One kind of alarm with what it is about.
 struct Alarm {
     kind: AlarmKind,
-    shown: String,
+    named: Vec<Subject>,
     more: usize,
 }
 
@@ -80,7 +130,11 @@ pub fn alarm_message(
         .into_iter()
         .map(|(kind, subjects)| Alarm {
             kind,
-            shown: subjects.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join(", "),
+            named: subjects
+                .iter()
+                .take(MAX_NAMED)
+                .map(|subject| Subject::of(kind, subject))
+                .collect(),
             more: subjects.len().saturating_sub(MAX_NAMED),
         })
         .collect();
@@ -106,14 +160,16 @@ mod tests {
 
     #[test]
     fn every_alarm_says_what_is_wrong_and_about_what() {
-        use AlarmKind::{Announced, ChatDisabled, Conflict, NoChat, OutboxOld, Rejected, UnansweredCreated};
+        use AlarmKind::{Announced, ChatDisabled, ChatStuck, Conflict, NoChat, OutboxOld, Rejected, UnansweredCreated};
         let mut alarms: Vec<(AlarmKind, String)> = [
             (Conflict, "H2"),
             (Conflict, "<H1>"),
             (UnansweredCreated, "H3"),
             (Announced, "H4"),
             (NoChat, "8001 pickers"),
-            (ChatDisabled, "-100123"),
+            (NoChat, "57 store"),
+            (ChatDisabled, "-100123 8001 pickers"),
+            (ChatStuck, "501 * ops"),
             (OutboxOld, ""),
         ]
         .map(|(kind, subject)| (kind, subject.to_owned()))

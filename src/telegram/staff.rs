@@ -1,5 +1,7 @@
 //! What staff may say to the bot, and what it answers. Pure: the words are in `templates/`.
 
+use std::time::Duration;
+
 use askama::Template;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -16,9 +18,12 @@ use crate::db::chats::Role;
 pub enum StaffCommand {
     /// `/start CODE`: subscribe; without a code: say how.
     Start(Option<String>),
-    /// `/stop`: unsubscribe.
+    /// `/stop`: ask whether to unsubscribe. A finger may have slipped, or a customer may have written it
+    /// into a comment, where it can be tapped.
+    AskStop,
+    /// `/stop да`: unsubscribe.
     Stop,
-    /// `/order ID`: the order as it is now.
+    /// `/order ID`: the order as it is now, by SM's id or by our number.
     Order(String),
     /// `/status`: is the bot alive, how old is the oldest notice that waits.
     Status,
@@ -27,19 +32,26 @@ pub enum StaffCommand {
 }
 
 impl StaffCommand {
-    /// Reads a message. In groups a command may carry the bot's name (`/stop@bot`), and what is no
-    /// command is not meant for the bot: `None`.
+    /// Reads a message. A command that carries a bot's name (`/stop@bot`) is for that bot, in groups an
+    /// unknown one is for another, and what is no command is for nobody here: `None`.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str, bot_name: &str, is_group: bool) -> Option<Self> {
         let mut words = text.split_whitespace();
         let command = words.next()?.strip_prefix('/')?;
-        let command = command.split('@').next().unwrap_or_default();
+        let command = match command.split_once('@') {
+            Some((_, name)) if !name.eq_ignore_ascii_case(bot_name) => return None,
+            Some((command, _)) => command,
+            None => command,
+        };
         let argument = words.next().map(str::to_owned);
         Some(match (command.to_ascii_lowercase().as_str(), argument) {
             ("start", code) => Self::Start(code),
-            ("stop", _) => Self::Stop,
+            ("stop", Some(word)) if word.to_lowercase() == "да" => Self::Stop,
+            ("stop", _) => Self::AskStop,
             ("order", Some(order_id)) => Self::Order(order_id),
             ("status", _) => Self::Status,
+            ("order" | "help", _) => Self::Help,
+            _ if is_group => return None,
             _ => Self::Help,
         })
     }
@@ -59,6 +71,8 @@ pub enum Said {
     },
     /// The code is unknown, used or expired.
     BadCode,
+    /// Whether the chat shall be unsubscribed is to be said in words.
+    SureToStop,
     /// The chat is not subscribed any more.
     Stopped {
         /// How many subscriptions there were.
@@ -110,6 +124,7 @@ pub fn order_now(order: &Order, time_zone: Tz, now: DateTime<Utc>, to: i64) -> O
         store_id: document.store_id.clone(),
         notice: Notice::New(NewOrder::of(document)),
         created_at: now,
+        waited: Duration::ZERO,
         attempts: 0,
         maybe_sent: false,
         first_message_id: None,
@@ -133,23 +148,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_read_with_and_without_the_bots_name() {
-        for (text, command) in [
-            ("/start ABC", Some(StaffCommand::Start(Some("ABC".to_owned())))),
+    fn commands_are_read_with_and_without_the_bots_own_name() {
+        let start = |code: &str| Some(StaffCommand::Start(Some(code.to_owned())));
+        for (text, in_private, in_group) in [
+            ("/start ABC", start("ABC"), start("ABC")),
+            ("/start@Orderhook_Bot  ABC ", start("ABC"), start("ABC")),
             (
-                "/start@orderhook_bot  ABC ",
-                Some(StaffCommand::Start(Some("ABC".to_owned()))),
+                "/START",
+                Some(StaffCommand::Start(None)),
+                Some(StaffCommand::Start(None)),
             ),
-            ("/START", Some(StaffCommand::Start(None))),
-            ("/stop", Some(StaffCommand::Stop)),
-            ("/order H1", Some(StaffCommand::Order("H1".to_owned()))),
-            ("/order", Some(StaffCommand::Help)),
-            ("/status", Some(StaffCommand::Status)),
-            ("/dance", Some(StaffCommand::Help)),
-            ("hello /stop", None),
-            ("", None),
+            ("/stop", Some(StaffCommand::AskStop), Some(StaffCommand::AskStop)),
+            ("/stop нет", Some(StaffCommand::AskStop), Some(StaffCommand::AskStop)),
+            ("/stop ДА", Some(StaffCommand::Stop), Some(StaffCommand::Stop)),
+            ("/stop@music_bot да", None, None),
+            ("/order@music_bot H1", None, None),
+            (
+                "/order H1",
+                Some(StaffCommand::Order("H1".to_owned())),
+                Some(StaffCommand::Order("H1".to_owned())),
+            ),
+            ("/order", Some(StaffCommand::Help), Some(StaffCommand::Help)),
+            ("/status", Some(StaffCommand::Status), Some(StaffCommand::Status)),
+            ("/dance", Some(StaffCommand::Help), None),
+            ("hello /stop", None, None),
+            ("", None, None),
         ] {
-            assert_eq!(StaffCommand::parse(text), command, "{text:?}");
+            assert_eq!(
+                StaffCommand::parse(text, "orderhook_bot", false),
+                in_private,
+                "{text:?}"
+            );
+            assert_eq!(StaffCommand::parse(text, "orderhook_bot", true), in_group, "{text:?}");
         }
     }
 
@@ -164,6 +194,7 @@ mod tests {
             subscribed(Some("8001"), Role::Pickers, 0),
             subscribed(None, Role::Store, 3),
             Said::BadCode,
+            Said::SureToStop,
             Said::Stopped { subscriptions: 2 },
             Said::Stopped { subscriptions: 0 },
             Said::UnknownOrder {

@@ -3,23 +3,25 @@
 //! Source: design section 7. Most important first: a phone shows the number and what happened in
 //! its notification, before the message is opened.
 
+mod changes;
 mod view;
 mod words;
 
 use askama::Template;
 use chrono_tz::Tz;
 use orderhook_actors::ports::WaitingNotice;
-use orderhook_domain::diff::{LineChange, LineDifference, TextDifference};
+use orderhook_domain::diff::TextDifference;
 use orderhook_domain::event::CancelReason;
 use orderhook_domain::ids::ProductId;
 use orderhook_domain::notice::{Cancelled, Changed, NewOrder, Notice, NoticeKind, NoticeLine};
 use orderhook_domain::order::Status;
 
+use self::changes::changed_lines;
 use self::view::{
-    CameAndWent, CancelledText, ChangedFoot, ChangedHead, ChangedLine, ChangedMore, Continued, Goods, LineWords,
-    NewFoot, NewHead, NewLine, NewMore, Order, OrderNow,
+    CameAndWent, CancelledText, ChangedFoot, ChangedHead, ChangedMore, Continued, Goods, NewFoot, NewHead, NewLine,
+    NewMore, Order, OrderNow,
 };
-use self::words::{WindowWords, amount, amounts, outside, roubles};
+use self::words::{Amount, Late, WindowWords, amount, outside, roubles};
 use super::markup::{MAX_UNITS, units};
 
 /// The most characters of a customer's comment: as many as Telegram lets a person write.
@@ -57,7 +59,7 @@ pub(super) struct Texts {
 impl Texts {
     /// One notice.
     pub(super) fn block(self, waiting: &WaitingNotice) -> Block {
-        let order = order(waiting, waiting.maybe_sent);
+        let order = self.order(waiting, waiting.maybe_sent);
         let lines = match &waiting.notice {
             Notice::New(new) => self.new_order(&order, new, waiting),
             Notice::Changed(changed) => self.changed(&order, changed, waiting),
@@ -73,10 +75,20 @@ impl Texts {
         }
     }
 
+    fn order(self, waiting: &WaitingNotice, maybe_sent: bool) -> Order {
+        Order {
+            number: number(waiting),
+            sm_id: id(waiting.order_id.as_str()),
+            store: id(waiting.store_id.as_str()),
+            late: Late::of(waiting.created_at, waiting.waited, self.time_zone),
+            maybe_sent,
+        }
+    }
+
     /// An order as it is now: the text of a new order under another title.
     pub(super) fn order_now(self, as_new: &WaitingNotice, status: Status, conflict: bool) -> String {
         let mut lines = self.block(as_new).lines;
-        let order = order(as_new, false);
+        let order = self.order(as_new, false);
         if let Some(title) = lines.first_mut() {
             *title = shown(&OrderNow {
                 order: &order,
@@ -89,7 +101,7 @@ impl Texts {
 
     /// All notices of an order that came and was cancelled before anybody was told: one line.
     pub(super) fn came_and_went(self, first: &WaitingNotice, all: &[&WaitingNotice]) -> Block {
-        let mut order = order(first, all.iter().any(|waiting| waiting.maybe_sent));
+        let mut order = self.order(first, all.iter().any(|waiting| waiting.maybe_sent));
         order.number = all.iter().find_map(|waiting| number(waiting));
         let reason = all.iter().rev().find_map(|waiting| match &waiting.notice {
             Notice::Cancelled(cancelled) => Some(&cancelled.reason),
@@ -151,8 +163,8 @@ impl Texts {
     fn changed(self, order: &Order, changed: &Changed, waiting: &WaitingNotice) -> Vec<String> {
         let difference = &changed.difference;
         let window = |window| WindowWords::of(window, self.time_zone, waiting.created_at);
-        let mut body: Vec<String> = difference.lines.iter().map(|line| shown(&changed_line(line))).collect();
-        let left_out = changed.line_change_count.saturating_sub(body.len());
+        let mut body: Vec<String> = changed_lines(&difference.lines).iter().map(shown).collect();
+        let left_out = changed.line_change_count.saturating_sub(difference.lines.len());
         if left_out > 0 {
             body.push(shown(&ChangedMore { count: left_out }));
         }
@@ -189,49 +201,11 @@ fn new_line(index: usize, line: &NoticeLine) -> NewLine {
     NewLine {
         index,
         goods: goods(&line.product_id, line.name.as_deref()),
-        amount: amount(line.quantity),
+        amount: Amount {
+            by_weight: line.by_weight || line.quantity.is_fractional(),
+            ..amount(line.quantity)
+        },
         price: line.price.map(roubles),
-    }
-}
-
-fn changed_line(line: &LineDifference) -> ChangedLine {
-    let change = match &line.change {
-        LineChange::Added { quantity, price } => LineWords::Added {
-            quantity: amount(*quantity),
-            price: price.map(roubles),
-        },
-        LineChange::Removed { quantity } => LineWords::Removed {
-            quantity: amount(*quantity),
-        },
-        LineChange::Quantity { old, new } => {
-            let (old, new) = amounts(*old, *new);
-            LineWords::Quantity { old, new }
-        }
-        LineChange::Price { old, new } => LineWords::Price {
-            old: old.map(roubles),
-            new: roubles(*new),
-        },
-        LineChange::Replaced { by, old, new } => {
-            let (old, left) = amounts(*old, *new);
-            LineWords::Replaced {
-                by: id(by.as_str()),
-                old,
-                new: Some(left).filter(|_| !new.is_zero()),
-            }
-        }
-    };
-    ChangedLine {
-        goods: goods(&line.product_id, line.name.as_deref()),
-        change,
-    }
-}
-
-fn order(waiting: &WaitingNotice, maybe_sent: bool) -> Order {
-    Order {
-        number: number(waiting),
-        sm_id: id(waiting.order_id.as_str()),
-        store: id(waiting.store_id.as_str()),
-        maybe_sent,
     }
 }
 

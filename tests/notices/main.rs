@@ -2,18 +2,21 @@
 //! Telegram's limits.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod bursts;
 #[path = "../support/fake_bot_api.rs"]
 mod fake_bot_api;
 mod leaders;
+mod repeats;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};
 
+use bursts::{CHATS, PER_CHAT, burst, chat, subscribe_all};
 use fake_bot_api::{FakeBotApi, Fault, Scope, TOKEN, Times};
 use reqwest::StatusCode;
 use serde_json::json;
-use support::app::{NodeClient, TestApp};
+use support::app::TestApp;
 use support::database::TestDatabase;
 
 /// Nothing here takes so long unless it is broken.
@@ -173,6 +176,26 @@ async fn what_gathers_is_merged_in_order_and_a_change_replies_to_its_order() {
 }
 
 #[actix_rt::test]
+async fn an_order_that_comes_and_goes_while_its_chat_must_wait_is_one_line() {
+    let database = TestDatabase::create().await;
+    subscribe(&database, &[("8001", "pickers", 1), ("8001", "store", 1)]).await;
+    let bot = FakeBotApi::start();
+    bot.fail(Scope::All, Fault::RetryAfter(15), Times::Next(1));
+    let app = start(&database, &bot).await;
+    app.accepted(created("H-PAIR", "8001")).await;
+    bot.seen(BOUND, "the refusal", |_, refused| !refused.is_empty()).await;
+    for number in 0..70 {
+        app.accepted(created(&format!("H{number}"), "8001")).await;
+    }
+    app.accepted(cancelled("H-PAIR")).await;
+    all_sent(&database).await;
+    let told: String = bot.messages(1).iter().map(|message| message.visible.clone()).collect();
+    assert_eq!(told.matches("H-PAIR").count(), 1, "{told}");
+    assert!(told.contains("поступил и уже отменён"));
+    assert_eq!(bot.limit_violations(), 0);
+}
+
+#[actix_rt::test]
 async fn a_slow_chat_and_a_refused_one_delay_nobody_else() {
     let database = TestDatabase::create().await;
     subscribe(
@@ -269,66 +292,4 @@ async fn a_refused_token_is_shown_and_hooks_go_on() {
     bot.heal(Scope::All);
     all_sent(&database).await;
     assert!(app.order("H1").await["notices"][0]["state"] == "sent");
-}
-
-/// Sends so many orders of the store of each chat.
-async fn burst(client: &NodeClient, stores: usize, orders: usize) {
-    let hooks = (0..stores * orders).map(|number| {
-        let body = created(&format!("H{number}"), &format!("S{}", number % stores));
-        client.accepted(body)
-    });
-    use futures_util::StreamExt;
-    futures_util::stream::iter(hooks)
-        .buffer_unordered(16)
-        .collect::<Vec<_>>()
-        .await;
-}
-
-#[actix_rt::test]
-async fn a_burst_arrives_complete_in_order_and_within_every_limit() {
-    let database = TestDatabase::create().await;
-    // Every fourth chat is a group.
-    let chat = |number: i64| if number % 4 == 0 { -100 - number } else { 100 + number };
-    for number in 0..40 {
-        let store = format!("S{number}");
-        // One role without a chat would leave rows that nobody sends.
-        subscribe(
-            &database,
-            &[(&store, "pickers", chat(number)), (&store, "store", chat(number))],
-        )
-        .await;
-    }
-    let bot = FakeBotApi::start();
-    let app = start(&database, &bot).await;
-    let begun = Instant::now();
-    burst(&app.client, 40, 75).await;
-    let stored = begun.elapsed();
-    all_sent(&database).await;
-    println!(
-        "3000 notices stored in {stored:?}, told in {} messages after {:?}",
-        bot.accepted().len(),
-        begun.elapsed()
-    );
-
-    let client = database.client().await;
-    let rows = client
-        .query("SELECT chat_id, order_id FROM notices ORDER BY notice_id", &[])
-        .await
-        .unwrap();
-    assert_eq!(rows.len(), 3000);
-    for number in 0..40 {
-        let told: String = bot
-            .messages(chat(number))
-            .iter()
-            .map(|message| message.visible.clone())
-            .collect();
-        let of_chat = rows.iter().filter(|row| row.get::<_, i64>(0) == chat(number));
-        let places: Vec<usize> = of_chat
-            .map(|row| told.find(&format!("SM {} ", row.get::<_, &str>(1))).unwrap())
-            .collect();
-        assert_eq!(places.len(), 75);
-        assert!(places.is_sorted(), "chat {}", chat(number));
-    }
-    assert_eq!(bot.limit_violations(), 0);
-    assert_eq!(bot.accepted_twice(), 0);
 }

@@ -7,6 +7,7 @@ use orderhook::db::leader::{LOCK, LeaderElection};
 use orderhook_actors::notifier_actor::Leadership;
 use orderhook_actors::ports::Outbox;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use crate::fixture::{EPOCH, Fixture};
@@ -168,4 +169,30 @@ async fn many_candidates_make_one_leader() {
     for candidate in candidates {
         candidate.release().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_sender_is_dead_gives_way_to_another_one() {
+    let fixture = Fixture::create().await;
+    let first = candidate(&fixture, "first");
+    let (beat, pulse) = watch::channel(Instant::now());
+    first.depends_on(pulse);
+    let mut of_first = first.leadership();
+    let epoch = leads_after(&mut of_first, EPOCH).await;
+    let second = candidate(&fixture, "second");
+    let mut of_second = second.leadership();
+    // As when the actor panics: what it owned is dropped.
+    drop(beat);
+    leads_no_more(&mut of_first).await;
+    let later = leads_after(&mut of_second, epoch).await;
+    // It does not come back, although it could.
+    second.release().await;
+    let third = candidate(&fixture, "third");
+    leads_after(&mut third.leadership(), later).await;
+    assert_eq!(*of_first.borrow(), None);
+    // Nor does one that hangs.
+    let (_beat, stopped) = watch::channel(Instant::now() - Duration::from_secs(60));
+    let mut of_third = third.leadership();
+    third.depends_on(stopped);
+    leads_no_more(&mut of_third).await;
 }

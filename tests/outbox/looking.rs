@@ -1,4 +1,4 @@
-//! What a look finds: in order, fair over the chats, and by index.
+//! What a look finds: in order, and fair over the chats.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use orderhook::db::outbox::outbox_state;
 use orderhook_actors::ports::{Outbox, Peek};
 use orderhook_domain::notice::NoticeKind;
 
-use crate::fixture::{Fixture, ids, peek, retry, sent};
+use crate::fixture::{Fixture, ids, retry, sent};
 
 #[tokio::test]
 async fn a_chat_with_ten_thousand_notices_hides_no_other() {
@@ -186,77 +186,25 @@ async fn the_state_counts_what_waits() {
     assert!(state.oldest_seconds < 60, "{state:?}");
 }
 
-/// Whatever was sent or lost in years must cost nothing. The statements run every second or more often.
 #[tokio::test]
-async fn no_statement_reads_the_history() {
+async fn an_order_that_was_cancelled_comes_whole_however_far_apart_its_notices_are() {
     let fixture = Fixture::create().await;
-    let database = fixture.database.open();
-    // As the service does: planned once, on the pool's settings, while the tables are empty.
-    let client = database.connection().await.unwrap();
-    let statements = [
-        (
-            "peek(bigint[], bigint, bigint, bigint[])",
-            include_str!("../../sql/queries/outbox_peek.sql"),
-            "peek('{5}', 28, 60, '{6}')",
-        ),
-        (
-            "claim(bigint, bigint, bigint[])",
-            include_str!("../../sql/queries/outbox_claim.sql"),
-            "claim(7, 1, '{1,2}')",
-        ),
-        ("recent", include_str!("../../sql/queries/outbox_recent.sql"), "recent"),
-        ("state", include_str!("../../sql/queries/outbox_state.sql"), "state"),
-        (
-            "give_back(bigint, text, boolean)",
-            include_str!("../../sql/queries/outbox_give_back.sql"),
-            "give_back(1, 'x', false)",
-        ),
-        (
-            "give_all_back(bigint, text, boolean)",
-            include_str!("../../sql/queries/outbox_give_back.sql"),
-            "give_all_back(NULL, 'x', false)",
-        ),
-        (
-            "again",
-            include_str!("../../sql/queries/outbox_told_again.sql"),
-            "again",
-        ),
-        (
-            "told",
-            include_str!("../../sql/queries/outbox_told_already.sql"),
-            "told",
-        ),
-        ("adopt", include_str!("../../sql/queries/outbox_adopt.sql"), "adopt"),
-        ("retire", include_str!("../../sql/queries/outbox_retire.sql"), "retire"),
-    ];
-    for (signature, statement, execute) in statements {
-        let prepare = format!("PREPARE {signature} AS {statement}");
-        client.batch_execute(&prepare).await.unwrap();
-        let explain = format!("EXPLAIN (COSTS OFF) EXECUTE {execute}");
-        let plan: Vec<String> = client
-            .query(&explain, &[])
-            .await
-            .unwrap()
-            .iter()
-            .map(|row| row.get(0))
-            .collect();
-        let plan = plan.join("\n");
-        for table in ["notices", "orders", "order_arrivals"] {
-            let reads_all = plan.lines().any(|line| line.contains(&format!("Seq Scan on {table}")));
-            assert!(!reads_all, "{signature}:\n{plan}");
-        }
-        // An index without a condition, unless its own condition keeps the history out.
-        let lines: Vec<&str> = plan.lines().collect();
-        for (line, next) in lines.iter().zip(lines.iter().skip(1).chain([&""])) {
-            let is_whole = line.contains("Index") && line.contains(" Scan using ") && !next.contains("Index Cond");
-            let is_partial = ["notices_pending", "notices_waiting_for_chat"]
-                .iter()
-                .any(|index| line.contains(index));
-            let is_history = [" on notices", " on orders", " on order_arrivals"]
-                .iter()
-                .any(|table| line.contains(table));
-            assert!(!is_whole || is_partial || !is_history, "{signature}: {line}\n{plan}");
-        }
+    fixture.subscribe("S", "pickers", 1).await;
+    fixture.order("H-PAIR", "cancelled").await;
+    let to_pickers = [("pickers", Some(1))];
+    let came = fixture.event("H-PAIR", "new", &to_pickers).await[0];
+    for number in 0..65 {
+        fixture.waits_for(&format!("H{number}"), 1).await;
     }
-    assert!(fixture.outbox.peek(peek()).await.unwrap().is_empty());
+    let change = fixture.event("H-PAIR", "changed", &to_pickers).await[0];
+    let last = fixture.waits_for("H-LAST", 1).await;
+    let went = fixture.event("H-PAIR", "cancelled", &to_pickers).await[0];
+    // Of another chat, and of an order that is still wanted.
+    fixture.event("H-PAIR", "cancelled", &[("pickers", Some(2))]).await;
+    fixture.event("H0", "changed", &to_pickers).await;
+    let found = ids(&fixture.peek().await);
+    let mut expected: Vec<i64> = (came..came + 60).collect();
+    expected.extend([change, went]);
+    assert_eq!(found, expected);
+    assert!(!found.contains(&last));
 }

@@ -1,6 +1,7 @@
 //! Notices to render, and a messenger to render them with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::DateTime;
 use orderhook::telegram::{TelegramSettings, messenger};
@@ -32,6 +33,7 @@ pub(crate) fn waiting(id: i64, notice: impl Into<Notice>) -> WaitingNotice {
         store_id: StoreId::parse("8001").unwrap(),
         notice: notice.into(),
         created_at: DateTime::parse_from_rfc3339("2026-11-24T09:00:00Z").unwrap().to_utc(),
+        waited: Duration::ZERO,
         attempts: 0,
         maybe_sent: false,
         first_message_id: None,
@@ -82,6 +84,7 @@ pub(crate) fn line(sku: &str, name: Option<&str>, quantity: &str, price: Option<
         product_id: product(sku),
         name: name.map(str::to_owned),
         quantity: amount(quantity),
+        by_weight: false,
         price: price.map(Kopecks::new),
     }
 }

@@ -104,6 +104,7 @@ impl NewOrder {
                     product_id: line.product_id.clone(),
                     name: line.name.clone(),
                     quantity: line.quantity,
+                    by_weight: line.original_quantity.is_some_and(Quantity::is_fractional),
                     price: unit_price(line),
                 })
                 .collect(),
@@ -125,6 +126,9 @@ pub struct NoticeLine {
     pub name: Option<String>,
     /// How much.
     pub quantity: Quantity,
+    /// It is sold by weight although the quantity happens to be whole: another amount of it was not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_weight: bool,
     /// What a unit costs the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Kopecks>,

@@ -118,6 +118,12 @@ impl Quantity {
         self.0
     }
 
+    /// Whether it is no whole number: only what is sold by weight is sold in parts.
+    #[must_use]
+    pub fn is_fractional(self) -> bool {
+        !self.0.fract().is_zero()
+    }
+
     /// Whether the line was removed.
     #[must_use]
     pub fn is_zero(self) -> bool {

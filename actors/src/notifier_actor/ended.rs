@@ -26,17 +26,21 @@ impl NotifierActor {
                 self.pacing.hold(chat_id, CLAIM_AGAIN, now);
                 None
             }
-            TurnEnd::LeadershipEnded { messages } => {
+            TurnEnd::LeadershipEnded { messages, taken } => {
                 self.pacing.end(chat_id, now, messages, Ending::Done, 0);
                 Some(SettledAs::Retry {
                     after: Duration::ZERO,
                     error: "the leadership ended".to_owned(),
-                    maybe_sent: turn.maybe_sent || messages > 0,
+                    maybe_sent: turn.maybe_sent || taken > 0,
                 })
             }
-            TurnEnd::Answered { messages, result } => {
+            TurnEnd::Answered {
+                messages,
+                taken,
+                result,
+            } => {
                 self.take_answer(chat_id, messages, &result, now);
-                Some(self.judge(&turn, messages, result, now))
+                Some(self.judge(&turn, taken, result, now))
             }
         };
         let notice_ids = turn.notice_ids();
@@ -84,7 +88,7 @@ impl NotifierActor {
     }
 
     /// What an answer of Telegram means for the rows.
-    fn judge(&self, turn: &Turn, messages: usize, result: Result<i64, SendError>, now: Instant) -> SettledAs {
+    fn judge(&self, turn: &Turn, taken: usize, result: Result<i64, SendError>, now: Instant) -> SettledAs {
         // What became of notices is logged by the outbox, which knows the orders; an answer has no rows.
         if let Some(error) = result.as_ref().err().filter(|_| turn.notice_ids().is_empty()) {
             tracing::warn!(chat_id = turn.chat_id, %error, "an answer to a chat was not sent");
@@ -111,8 +115,8 @@ impl NotifierActor {
                 count(turn, "retried");
                 SettledAs::Retry {
                     after: self.pacing.pause_of(turn.chat_id, now),
-                    // The parts before the last one were taken.
-                    maybe_sent: turn.maybe_sent || messages > 1 || matches!(error, SendError::Unanswered(_)),
+                    // What was taken of it will come again.
+                    maybe_sent: turn.maybe_sent || taken > 0 || matches!(error, SendError::Unanswered(_)),
                     error: error.to_string(),
                 }
             }

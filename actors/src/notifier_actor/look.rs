@@ -62,6 +62,9 @@ impl NotifierActor {
             self.send_replies(epoch, context);
         }
         let now = Instant::now();
+        if is_seeded {
+            self.keep_house(now, context);
+        }
         let places = self
             .pacing
             .places(now)
@@ -89,10 +92,6 @@ impl NotifierActor {
         now: Instant,
     ) -> impl Future<Output = Result<Found, OutboxError>> + use<> {
         let outbox = Arc::clone(&self.outbox);
-        let keeps_house = is_seeded && self.kept_house.is_none_or(|kept| now - kept >= KEEP_HOUSE_EVERY);
-        if keeps_house {
-            self.kept_house = Some(now);
-        }
         let peek = Peek {
             except_chats: self.pacing.closed_chats(now),
             served_chats: self.pacing.served(),
@@ -104,14 +103,32 @@ impl NotifierActor {
                 if !is_seeded {
                     return outbox.recent().await.map(Found::Recent);
                 }
-                if keeps_house && let Err(error) = outbox.keep_house().await {
-                    tracing::warn!(%error, "the outbox could not be put right");
-                }
                 outbox.peek(peek).await.map(Found::Notices)
             };
-            let too_slow = |_elapsed| Err(OutboxError::Unavailable("it does not answer".to_owned()));
-            tokio::time::timeout(LIMIT, looking).await.unwrap_or_else(too_slow)
+            within_limit(looking).await
         }
+    }
+
+    /// Puts the outbox right from time to time, beside the looks: however long it takes, no message waits
+    /// for it.
+    fn keep_house(&mut self, now: Instant, context: &mut Context<Self>) {
+        let is_due = self.kept_house.is_none_or(|kept| now - kept >= KEEP_HOUSE_EVERY);
+        if self.keeping_house || !is_due {
+            return;
+        }
+        self.keeping_house = true;
+        let outbox = Arc::clone(&self.outbox);
+        let keeping = async move { within_limit(outbox.keep_house()).await };
+        context.spawn(keeping.into_actor(self).map(|kept, actor, context| {
+            actor.keeping_house = false;
+            actor.kept_house = Some(Instant::now());
+            match kept {
+                // They have a chat now, and nobody else wakes the sender for them.
+                Ok(adopted) if adopted > 0 => actor.look(context),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "the outbox could not be put right"),
+            }
+        }));
     }
 
     /// Begins what may begin, and returns whether anything did.
@@ -139,6 +156,11 @@ impl NotifierActor {
             }
         }
     }
+}
+
+async fn within_limit<T>(work: impl Future<Output = Result<T, OutboxError>>) -> Result<T, OutboxError> {
+    let too_slow = |_elapsed| Err(OutboxError::Unavailable("it does not answer".to_owned()));
+    tokio::time::timeout(LIMIT, work).await.unwrap_or_else(too_slow)
 }
 
 /// By chat, in the order of the rows.

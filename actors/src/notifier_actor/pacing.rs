@@ -156,6 +156,18 @@ impl Pacing {
         false
     }
 
+    /// The pause between messages to this chat that any number of them can keep.
+    #[must_use]
+    pub fn even_pause(&self, chat_id: i64) -> Duration {
+        let most = u32::try_from(self.settings.group_per_minute.max(1)).unwrap_or(u32::MAX);
+        let of_group = if is_group(chat_id) {
+            MINUTE / most
+        } else {
+            Duration::ZERO
+        };
+        self.settings.chat_pause.max(of_group)
+    }
+
     /// A call to this chat begins, of so many messages one after the other.
     pub fn begin(&mut self, chat_id: i64, messages: usize, now: Instant) {
         let messages = u32::try_from(messages).unwrap_or(u32::MAX);
@@ -181,13 +193,15 @@ impl Pacing {
         let pause = match ending {
             Ending::Done => {
                 chat.failures = 0;
-                self.settings.chat_pause
+                let share = chat.share_of_minute(self.settings.group_per_minute, now);
+                self.settings.chat_pause.max(share)
             }
             // Whatever is asked for, a clock must be able to hold it.
             Ending::RetryAfter(pause) => pause.min(LONGEST_WAIT).max(self.settings.chat_pause),
             Ending::Failed => {
                 chat.failures = chat.failures.saturating_add(1);
-                growing_pause(chat.failures, chance)
+                // It may have been taken all the same, and counts there.
+                growing_pause(chat.failures, chance).max(self.settings.chat_pause)
             }
         };
         chat.not_before = chat.not_before.max(Some(now + pause));
@@ -215,6 +229,13 @@ impl Pacing {
         }
     }
 
+    /// Telegram asks the whole bot to wait: nothing at all is sent for exactly so long.
+    pub fn pause_all_for(&mut self, pause: Duration, now: Instant) {
+        // Whatever is asked for, a clock must be able to hold it.
+        let until = now + pause.min(LONGEST_WAIT);
+        self.all_paused_until = self.all_paused_until.max(Some(until));
+    }
+
     /// Telegram has answered: the token is accepted.
     pub fn resume_all(&mut self) {
         self.all_failures = 0;
@@ -230,7 +251,8 @@ impl Pacing {
     }
 
     /// This node has become the leader: what was sent before is told by [`Pacing::seed`], by itself and by
-    /// others alike. Calls of this node that are still under way, and pauses, stay. Others may have had
+    /// others alike. Answers and alarms of others have no rows and are not known: at worst Telegram says 429
+    /// to one group, which then waits as long as it says. Calls of this node that are still under way, and pauses, stay. Others may have had
     /// messages under way, too: nothing is sent for one second.
     pub fn begin_epoch(&mut self, now: Instant) {
         self.recent.clear();

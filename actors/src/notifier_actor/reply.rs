@@ -14,6 +14,9 @@ use crate::ports::Rendered;
 /// An answer that is older helps nobody any more: whoever asked has asked again, maybe another leader.
 const TOO_OLD: Duration = Duration::from_secs(60);
 
+/// So many answers wait for one chat. Whoever sends a hundred commands a minute takes no place of others.
+const PER_CHAT: usize = 5;
+
 /// An answer that waits or is being sent. It keeps its place in the mailbox until then.
 pub(super) struct Reply {
     pub(super) chat_id: i64,
@@ -25,6 +28,19 @@ pub(super) struct Reply {
 }
 
 impl NotifierActor {
+    /// Takes an answer, unless too many wait for its chat: then it is given up at once.
+    pub(super) fn take_reply(&mut self, reply: Reply) {
+        let waiting = self.replies.iter().filter(|other| other.chat_id == reply.chat_id);
+        if waiting.count() < PER_CHAT {
+            self.replies.push_back(reply);
+        } else {
+            tracing::warn!(
+                chat_id = reply.chat_id,
+                "too many answers wait for this chat; one was given up"
+            );
+        }
+    }
+
     /// Sends the answers whose chats may be written to now, the oldest first, one per chat.
     pub(super) fn send_replies(&mut self, epoch: i64, context: &mut Context<Self>) {
         if self.replies.is_empty() {

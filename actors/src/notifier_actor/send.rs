@@ -1,5 +1,6 @@
 //! One turn of one chat: claim, send, record what became of it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub(super) struct Turn {
     pub(super) parts: Vec<Rendered>,
     /// From the end of one part to the begin of the next.
     part_pause: Duration,
+    /// The same for parts that nobody knew of when the turn began: they have no room reserved.
+    piece_pause: Duration,
     /// Sending it may repeat what was sent before.
     pub(super) maybe_sent: bool,
     /// It is an answer, which has no rows.
@@ -41,11 +44,12 @@ impl Turn {
 pub(super) enum TurnEnd {
     /// The rows were not claimed: nothing was sent.
     NotMine,
-    /// So many messages were sent, the next one was not.
-    LeadershipEnded { messages: usize },
-    /// Telegram's last answer, and how many messages it was asked to take.
+    /// Telegram was asked to take so many messages and has taken some of them; the next one was not sent.
+    LeadershipEnded { messages: usize, taken: usize },
+    /// Telegram's last answer, how many messages it was asked to take, and how many it took before.
     Answered {
         messages: usize,
+        taken: usize,
         result: Result<i64, SendError>,
     },
 }
@@ -77,6 +81,7 @@ impl NotifierActor {
             epoch,
             chat_id,
             part_pause: self.settings.chat_pause,
+            piece_pause: self.pacing.even_pause(chat_id),
             maybe_sent: waiting.iter().any(|notice| may_repeat(&notice)),
             parts,
             reply: None,
@@ -91,6 +96,7 @@ impl NotifierActor {
             chat_id: reply.chat_id,
             parts: vec![reply.message.clone()],
             part_pause: self.settings.chat_pause,
+            piece_pause: self.pacing.even_pause(reply.chat_id),
             maybe_sent: false,
             reply: Some(reply),
         };
@@ -144,29 +150,42 @@ async fn take_turn(
         }
         return (turn, TurnEnd::NotMine);
     }
-    let mut messages = 0;
-    let mut last = None;
-    for part in &turn.parts {
+    let (mut messages, mut taken) = (0, 0);
+    let mut pause = turn.part_pause;
+    let mut parts = VecDeque::from(turn.parts.clone());
+    while let Some(part) = parts.pop_front() {
         if messages > 0 {
-            tokio::time::sleep(turn.part_pause).await;
+            tokio::time::sleep(pause).await;
         }
         // A leader that was frozen or cut off stops before its next message.
         let may_send = leadership
             .borrow()
             .is_some_and(|leadership| leadership.epoch == turn.epoch && leadership.is_fresh(Instant::now()));
         if !may_send {
-            return (turn, TurnEnd::LeadershipEnded { messages });
+            return (turn, TurnEnd::LeadershipEnded { messages, taken });
         }
-        let result = messenger.send(turn.chat_id, part.clone()).await;
+        let result = messenger.send(turn.chat_id, part).await;
         messages += 1;
-        let failed = result.is_err();
-        last = Some(result);
-        if failed {
-            break;
+        match result {
+            Err(SendError::Refused { reason, instead }) => {
+                tracing::warn!(reason, "Telegram refuses a text; it is sent in another form");
+                pause = turn.piece_pause;
+                for piece in instead.into_iter().rev() {
+                    parts.push_front(piece);
+                }
+            }
+            Ok(_) if !parts.is_empty() => taken += 1,
+            result => {
+                let end = TurnEnd::Answered {
+                    messages,
+                    taken,
+                    result,
+                };
+                return (turn, end);
+            }
         }
     }
-    let end = last.map_or(TurnEnd::NotMine, |result| TurnEnd::Answered { messages, result });
-    (turn, end)
+    (turn, TurnEnd::NotMine)
 }
 
 /// Records a result, however long the database is away.

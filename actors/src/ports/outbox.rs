@@ -77,6 +77,8 @@ pub struct WaitingNotice {
     pub notice: Notice,
     /// When it was committed.
     pub created_at: DateTime<Utc>,
+    /// How long ago that is, by the database's clock.
+    pub waited: Duration,
     /// How often sending it was tried before.
     pub attempts: i32,
     /// It was sent, or claimed to be sent, and nobody knows whether Telegram took it: sending it may repeat it.

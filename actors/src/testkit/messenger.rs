@@ -86,6 +86,11 @@ impl MemoryMessenger {
         self.state().answers.entry(chat_id).or_default().push_back(Err(error));
     }
 
+    /// This chat takes its next call, before it fails further ones.
+    pub fn take_next(&self, chat_id: i64) {
+        self.state().answers.entry(chat_id).or_default().push_back(Ok(()));
+    }
+
     /// Whether the token is refused, whoever is written to.
     pub fn refuse_token(&self, token_refused: bool) {
         self.state().token_refused = token_refused;

@@ -27,6 +27,7 @@ struct Faults {
     is_readonly: bool,
     gone: HashSet<i64>,
     claims: usize,
+    keeping_house_takes: Duration,
 }
 
 /// One notice.
@@ -46,6 +47,14 @@ pub struct Row {
     pub sent_at: Option<Instant>,
     claimed_by: Option<i64>,
     not_before: Option<Instant>,
+}
+
+impl Row {
+    /// Whether sending it again may repeat it.
+    #[must_use]
+    pub const fn may_have_been_sent(&self) -> bool {
+        self.claimed_by.is_some()
+    }
 }
 
 /// What became of a notice.
@@ -104,6 +113,11 @@ impl MemoryOutbox {
     /// Whether claims and results are refused although reading works.
     pub fn set_readonly(&self, is_readonly: bool) {
         self.faults().is_readonly = is_readonly;
+    }
+
+    /// From now on putting the outbox right takes so long.
+    pub fn slow_house(&self, takes: Duration) {
+        self.faults().keeping_house_takes = takes;
     }
 
     /// How often claiming was asked for.
@@ -232,6 +246,7 @@ fn waiting(row: Row) -> Option<WaitingNotice> {
             reason: orderhook_domain::event::CancelReason::default(),
         }),
         created_at: DateTime::UNIX_EPOCH,
+        waited: Duration::ZERO,
         attempts: row.attempts,
         maybe_sent: row.claimed_by.is_some(),
         first_message_id: None,
@@ -278,6 +293,11 @@ impl Outbox for MemoryOutbox {
     }
 
     fn keep_house(&self) -> BoxFuture<'static, Result<u64, OutboxError>> {
-        async { Ok(0) }.boxed()
+        let takes = self.faults().keeping_house_takes;
+        async move {
+            tokio::time::sleep(takes).await;
+            Ok(0)
+        }
+        .boxed()
     }
 }

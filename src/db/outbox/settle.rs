@@ -140,6 +140,9 @@ pub(super) async fn keep_house(client: &mut Object) -> Result<u64, Error> {
     for row in transaction.query(RETIRE, &[]).await? {
         count(&row, "failed");
     }
+    // A used one is kept so long, for whoever sends it again not knowing that it has worked.
+    let codes = "DELETE FROM chat_invites WHERE expires_at < now() - interval '1 day'";
+    transaction.execute(codes, &[]).await?;
     transaction.commit().await?;
     Ok(adopted)
 }

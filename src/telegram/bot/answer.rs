@@ -71,8 +71,12 @@ pub(super) fn judge(status: u16, body: &[u8]) -> Result<i64, Failure> {
 }
 
 /// Only an answer that visibly began with Telegram's yes proves that the message was taken. Anything
-/// else (an error page of a proxy, nothing at all) proves nothing, and a notice is sent at least once.
+/// else (an error page of a proxy, nothing at all) proves nothing: it may have come after Telegram took the
+/// message, and a notice is sent at least once.
 fn unreadable(status: u16, body: &[u8], error: &serde_json::Error) -> SendError {
+    if status == 429 {
+        return SendError::RetryAfter(UNSAID_RETRY_AFTER);
+    }
     let begins: String = body
         .iter()
         .take(64)
@@ -88,7 +92,7 @@ fn unreadable(status: u16, body: &[u8], error: &serde_json::Error) -> SendError 
     if (200..300).contains(&status) && begins.starts_with(r#"{"ok":true"#) {
         SendError::ProbablySent(place)
     } else {
-        SendError::Temporary(format!("an answer that is not the Bot API's: {place}"))
+        SendError::Unanswered(format!("an answer that is not the Bot API's: {place}"))
     }
 }
 
@@ -109,7 +113,8 @@ fn refusal(code: u16, answer: &Answer) -> Failure {
                 said_in_words(description).unwrap_or(UNSAID_RETRY_AFTER),
             ));
         }
-        500.. => return Failure::Other(SendError::Temporary(format!("{code} {words}"))),
+        // It may have been taken before something broke.
+        500.. => return Failure::Other(SendError::Unanswered(format!("{code} {words}"))),
         _ => {}
     }
     let known: Result<ApiError, serde::de::value::Error> = ApiError::deserialize(description.into_deserializer());

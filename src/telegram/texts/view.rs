@@ -4,7 +4,7 @@
 use askama::Template;
 use orderhook_domain::order::Status;
 
-use super::words::{Amount, Plural, WindowWords};
+use super::words::{Amount, Late, Plural, WindowWords};
 
 /// What every text names the order by.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub(super) struct Order {
     /// SM's `originalOrderId`.
     pub(super) sm_id: String,
     pub(super) store: String,
+    /// When it happened, if that is some minutes ago.
+    pub(super) late: Option<Late>,
     /// An earlier leader may have told this already.
     pub(super) maybe_sent: bool,
 }
@@ -102,12 +104,31 @@ pub(super) enum LineWords {
         old: Option<String>,
         new: String,
     },
-    /// `new` is what is left of the replaced goods, if anything is.
+    /// Other goods take the place of all of it.
     Replaced {
-        by: String,
         old: Amount,
-        new: Option<Amount>,
+        by: Instead,
     },
+    /// Other goods take the place of a part of it.
+    PartlyReplaced {
+        replaced: Amount,
+        old: Amount,
+        by: Instead,
+    },
+    /// Other goods shall take its place, of which nothing was taken off yet.
+    ToReplace {
+        old: Amount,
+        by: Instead,
+    },
+}
+
+/// What takes the place of something.
+pub(super) struct Instead {
+    pub(super) goods: Goods,
+    /// How much of it, and at which price, when that is told here.
+    pub(super) amount: Option<(Amount, Option<String>)>,
+    /// It is told in a line of its own.
+    pub(super) has_line: bool,
 }
 
 #[derive(Template)]

@@ -1,7 +1,9 @@
 //! Values as Russian readers expect them, and outside text made harmless. No words of ours here:
 //! those are in the templates.
 
-use chrono::{DateTime, Datelike as _, FixedOffset, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike as _, FixedOffset, TimeDelta, Utc};
 use chrono_tz::Tz;
 use orderhook_domain::event::Window;
 use orderhook_domain::money::Kopecks;
@@ -14,17 +16,18 @@ pub(super) fn roubles(money: Kopecks) -> String {
     format!("{}{NO_BREAK_SPACE}₽", russian(&money.to_string()))
 }
 
-/// `2 шт` or `0,742 кг`. The protocol has no unit: what is sold in parts is sold by weight.
+/// `2` or `0,742 кг`. The protocol has no unit: what is sold in parts is sold by weight, and a whole number
+/// may be pieces or kilograms.
 pub(super) fn amount(quantity: Quantity) -> Amount {
     Amount {
         number: russian(&quantity.to_string()),
-        by_weight: is_fractional(quantity),
+        by_weight: quantity.is_fractional(),
     }
 }
 
 /// Two amounts of one line: if either is a weight, both are (`1 кг → 0,742 кг`).
 pub(super) fn amounts(old: Quantity, new: Quantity) -> (Amount, Amount) {
-    let by_weight = is_fractional(old) || is_fractional(new);
+    let by_weight = old.is_fractional() || new.is_fractional();
     let both = |quantity: Quantity| Amount {
         by_weight,
         ..amount(quantity)
@@ -32,16 +35,12 @@ pub(super) fn amounts(old: Quantity, new: Quantity) -> (Amount, Amount) {
     (both(old), both(new))
 }
 
-fn is_fractional(quantity: Quantity) -> bool {
-    !quantity.decimal().fract().is_zero()
-}
-
 /// An amount of goods; the template writes the unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Amount {
     /// With a comma and grouped thousands.
     pub(super) number: String,
-    /// Kilograms, else pieces.
+    /// Kilograms; else the unit is not known.
     pub(super) by_weight: bool,
 }
 
@@ -103,6 +102,33 @@ pub(super) struct Moment {
     pub(super) year: Option<i32>,
     /// `15:00`
     pub(super) time: String,
+}
+
+/// When something happened that is told late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Late {
+    pub(super) at: Moment,
+    /// The day need not be named.
+    pub(super) is_today: bool,
+}
+
+/// What is told sooner is told in time.
+const LATE: Duration = Duration::from_secs(3 * 60);
+
+impl Late {
+    pub(super) fn of(at: DateTime<Utc>, waited: Duration, zone: Tz) -> Option<Self> {
+        let now = at + TimeDelta::from_std(waited).ok().filter(|_| waited >= LATE)?;
+        let (at, now) = (at.with_timezone(&zone), now.with_timezone(&zone));
+        Some(Self {
+            at: Moment {
+                day: at.day(),
+                month: at.month(),
+                year: Some(at.year()).filter(|year| *year != now.year()),
+                time: at.format("%H:%M").to_string(),
+            },
+            is_today: at.date_naive() == now.date_naive(),
+        })
+    }
 }
 
 impl WindowWords {

@@ -9,6 +9,8 @@ pub(crate) enum Scope {
     All,
     /// One chat.
     Chat(i64),
+    /// getUpdates; only [`Fault::RetryAfter`], which closes every chat.
+    Updates,
 }
 
 /// How often it fails.
@@ -32,6 +34,8 @@ pub(crate) enum Fault {
     AnswerLate(Duration),
     /// Takes the message and closes the connection instead of answering.
     LoseAnswer,
+    /// Takes the message and answers with this status of the Bot API.
+    TakeThenError(u16),
     /// Closes the connection without taking the message.
     CloseConnection,
     /// Takes the message and breaks off in the middle of a 200.
@@ -42,8 +46,14 @@ pub(crate) enum Fault {
     ProxyError(u16),
     /// 403: the user blocked the bot.
     Blocked,
+    /// 403: the bot was removed from the group.
+    Kicked,
+    /// 400: the bot may not write in the group.
+    NoRights,
     /// 400: chat not found.
     ChatNotFound,
+    /// 400 with a description that no list knows.
+    Unknown400,
     /// 400 with `migrate_to_chat_id`.
     MigratedTo(i64),
     /// 401, as for a token that was revoked.
@@ -71,7 +81,15 @@ impl Faults {
 
     /// The failure of the next request to this chat.
     pub(crate) fn take(&mut self, chat_id: i64) -> Option<(Scope, Fault)> {
-        let matches = |scope: Scope| matches!(scope, Scope::All) || scope == Scope::Chat(chat_id);
+        self.take_where(|scope| scope == Scope::All || scope == Scope::Chat(chat_id))
+    }
+
+    /// The failure of the next getUpdates.
+    pub(crate) fn take_of_updates(&mut self) -> Option<Fault> {
+        self.take_where(|scope| scope == Scope::Updates).map(|(_, fault)| fault)
+    }
+
+    fn take_where(&mut self, matches: impl Fn(Scope) -> bool) -> Option<(Scope, Fault)> {
         let index = self.wanted.iter().rposition(|(scope, ..)| matches(*scope))?;
         let (scope, fault, times) = &mut self.wanted[index];
         let taken = (*scope, *fault);

@@ -97,6 +97,10 @@ pub(crate) fn begin(shared: &Shared, sending: &Sending) -> Step {
             judge(shared, sending);
             Step::Reply(Reply::Close)
         }
+        Fault::TakeThenError(code) => {
+            judge(shared, sending);
+            refuse(code, "Internal Server Error", None)
+        }
         Fault::CloseConnection => {
             refuse(0, "the connection was closed", None);
             Step::Reply(Reply::Close)
@@ -114,6 +118,12 @@ pub(crate) fn begin(shared: &Shared, sending: &Sending) -> Step {
             ))
         }
         Fault::Blocked => refuse(403, "Forbidden: bot was blocked by the user", None),
+        Fault::Kicked => refuse(403, "Forbidden: bot was kicked from the supergroup chat", None),
+        Fault::NoRights => {
+            let words = "Bad Request: not enough rights to send text messages to the chat";
+            refuse(400, words, None)
+        }
+        Fault::Unknown400 => refuse(400, "Bad Request: TOPIC_CLOSED", None),
         Fault::ChatNotFound => refuse(400, "Bad Request: chat not found", None),
         Fault::MigratedTo(chat_id) => {
             let words = "Bad Request: group chat was upgraded to a supergroup chat";
@@ -130,6 +140,20 @@ pub(crate) fn begin(shared: &Shared, sending: &Sending) -> Step {
         }
         Fault::CannotParse | Fault::TooLongOver(_) => Step::Reply(judge(shared, sending)),
     }
+}
+
+/// A 429 that names no chat is for all of them.
+pub(crate) fn refuse_updates(shared: &Shared) -> Option<Reply> {
+    let mut state = shared.lock();
+    let Some(Fault::RetryAfter(seconds)) = state.faults.take_of_updates() else {
+        return None;
+    };
+    let until = Instant::now() + Duration::from_secs(seconds);
+    state.closed_until.insert(Scope::All, until);
+    drop(state);
+    let description = format!("Too Many Requests: retry after {seconds}");
+    let parameters = Some(json!({ "retry_after": seconds }));
+    Some(refuse(shared, None, 429, &description, parameters, true))
 }
 
 /// Telegram's rules.

@@ -197,6 +197,9 @@ async fn get_updates(fields: &Map<String, Value>, shared: &Shared) -> Reply {
         .and_then(|seconds| u64::try_from(seconds).ok())
         .unwrap_or(0);
     let until = Instant::now() + Duration::from_secs(timeout);
+    if let Some(refusal) = rules::refuse_updates(shared) {
+        return refusal;
+    }
     let poll = {
         let mut state = shared.lock();
         state

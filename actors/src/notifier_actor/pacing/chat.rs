@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::PacingSettings;
+use super::{MINUTE, PacingSettings};
 
 /// A chat that was not tried for so long after its pause is not there any more.
 const FORGOTTEN: Duration = Duration::from_secs(600);
@@ -42,6 +42,19 @@ impl Chat {
     pub(super) fn is_open(&self, chat_id: i64, settings: &PacingSettings, now: Instant) -> bool {
         let is_full = is_group(chat_id) && self.minute.len() >= settings.group_per_minute;
         self.state == State::Free && !self.waits(now) && !is_full
+    }
+
+    /// Once half of a group's minute is used the rest is spread over what is left of it: a group that had
+    /// twenty messages in twenty seconds would else hear nothing for forty.
+    pub(super) fn share_of_minute(&mut self, most: usize, now: Instant) -> Duration {
+        forget_before(&mut self.minute, now, MINUTE);
+        let (used, left) = (self.minute.len(), most.saturating_sub(self.minute.len()));
+        match (self.minute.front(), u32::try_from(left)) {
+            (Some(oldest), Ok(left)) if left > 0 && used * 2 >= most => {
+                MINUTE.saturating_sub(now.saturating_duration_since(*oldest)) / left
+            }
+            _ => Duration::ZERO,
+        }
     }
 
     pub(super) fn is_worth_keeping(&self, now: Instant) -> bool {

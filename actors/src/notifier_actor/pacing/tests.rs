@@ -29,6 +29,41 @@ fn a_429_pauses_exactly_that_chat_for_exactly_that_long() {
 }
 
 #[test]
+fn a_429_for_the_whole_bot_pauses_everybody_for_exactly_that_long() {
+    let (mut pacing, now) = pacing();
+    pacing.pause_all_for(seconds(30), now);
+    pacing.pause_all_for(seconds(5), now);
+    assert_eq!(pacing.places(now + seconds(29)), 0);
+    assert_eq!(pacing.places(now + seconds(30)), 28);
+    assert_eq!(pacing.pause_of(1, now), seconds(30));
+    pacing.pause_all_for(Duration::MAX, now);
+}
+
+#[test]
+fn a_busy_group_is_never_silent_for_long() {
+    let (mut pacing, start) = pacing();
+    let (mut now, mut times) = (start, Vec::new());
+    while now < start + seconds(300) {
+        if pacing.closed_chats(now).is_empty() {
+            times.push(now);
+            pacing.begin(-1, 1, now);
+            pacing.end(-1, now, 1, Ending::Done, 0);
+            pacing.free(-1);
+        }
+        now += Duration::from_millis(20);
+    }
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(longest < seconds(6), "{longest:?}");
+    // The first half of a minute's share comes as fast as a chat may have it.
+    assert!(times[9] - times[0] < seconds(10));
+    for (first, last) in times.iter().zip(times.iter().skip(20)) {
+        assert!(*last - *first >= seconds(60));
+    }
+    // Little of what is allowed is given away.
+    assert!(times.len() >= 90, "{} messages in five minutes", times.len());
+}
+
+#[test]
 fn an_absurd_wait_is_a_day() {
     let (mut pacing, now) = pacing();
     pacing.begin(1, 1, now);

@@ -1,6 +1,6 @@
 //! What Telegram and the database can do wrong.
 
-use orderhook_actors::ports::SendError;
+use orderhook_actors::ports::{Rendered, SendError};
 use orderhook_actors::testkit::RowState;
 use tokio::time::Instant;
 
@@ -128,5 +128,94 @@ fn a_database_that_takes_no_results_repeats_nothing() {
         outbox.set_readonly(false);
         outbox.all_settled().await;
         assert_told_once_in_order(&outbox, &messenger, PRIVATE);
+    });
+}
+
+#[test]
+fn a_slow_putting_right_of_the_outbox_delays_no_message() {
+    run(async |outbox, messenger| {
+        outbox.slow_house(seconds(14));
+        let node = Node::start(1, &outbox, &messenger);
+        node.ready().await;
+        for number in 1..=10 {
+            outbox.add(number, 1);
+            node.notifier.wake();
+            let told = Instant::now();
+            outbox.all_settled().await;
+            assert!(told.elapsed() < seconds(1), "{:?}", told.elapsed());
+            tokio::time::sleep(seconds(2)).await;
+        }
+    });
+}
+
+fn piece(notice_ids: &[i64], text: &str) -> Rendered {
+    Rendered {
+        notice_ids: notice_ids.to_vec(),
+        kinds: Vec::new(),
+        html: text.to_owned(),
+        plain: text.to_owned(),
+        reply_to: None,
+    }
+}
+
+fn refused(instead: Vec<Rendered>) -> SendError {
+    SendError::Refused {
+        reason: "it is too long",
+        instead,
+    }
+}
+
+#[test]
+fn a_text_that_is_refused_goes_in_pieces_at_the_pace_of_its_chat() {
+    run(async |outbox, messenger| {
+        for chat_id in [PRIVATE, GROUP] {
+            outbox.add(chat_id, 1);
+            let rows = [outbox.rows().last().unwrap().notice_id];
+            messenger.fail_next(chat_id, refused(vec![piece(&[], "a"), piece(&rows, "b")]));
+        }
+        let _node = Node::start(1, &outbox, &messenger);
+        let rows = outbox.all_settled().await;
+        assert!(rows.iter().all(|row| row.state == RowState::Sent && row.attempts == 1));
+        for (chat_id, least) in [(PRIVATE, seconds(1)), (GROUP, seconds(3))] {
+            assert_told_once_in_order(&outbox, &messenger, chat_id);
+            let taken = messenger.taken(chat_id);
+            let texts: Vec<&str> = taken.iter().map(|message| message.text.as_str()).collect();
+            assert_eq!(texts, ["a", "b"]);
+            assert!(taken[1].at - taken[0].at >= least, "{:?}", taken[1].at - taken[0].at);
+        }
+    });
+}
+
+#[test]
+fn a_piece_that_fails_after_another_was_taken_makes_the_repeat_known_as_one() {
+    run(async |outbox, messenger| {
+        outbox.add(PRIVATE, 1);
+        messenger.fail_next(PRIVATE, refused(vec![piece(&[], "a"), piece(&[0], "b")]));
+        messenger.take_next(PRIVATE);
+        messenger.fail_next(PRIVATE, SendError::Temporary("no connection".to_owned()));
+        let _node = Node::start(1, &outbox, &messenger);
+        messenger.calls_begun(3).await;
+        let waits = outbox.when(|rows| rows[0].last_error.is_some()).await;
+        assert!(waits[0].may_have_been_sent());
+        outbox.all_settled().await;
+    });
+}
+
+#[test]
+fn a_leader_that_is_replaced_between_two_pieces_sends_no_further_one() {
+    run(async |outbox, messenger| {
+        outbox.add(PRIVATE, 1);
+        messenger.fail_next(
+            PRIVATE,
+            refused(vec![piece(&[], "a"), piece(&[], "b"), piece(&[0], "c")]),
+        );
+        let node = Node::start(1, &outbox, &messenger);
+        messenger.calls_begun(2).await;
+        node.lose_leadership();
+        tokio::time::sleep(seconds(60)).await;
+        assert_eq!(messenger.calls().len(), 2);
+        let rows = outbox.rows();
+        assert_eq!(rows[0].state, RowState::Pending);
+        assert!(rows[0].may_have_been_sent());
     });
 }

@@ -1,6 +1,13 @@
 //! Leaders that come and go.
 
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use orderhook_actors::notifier_actor::pacing::PacingSettings;
+use orderhook_actors::notifier_actor::{Leadership, NotifierHandle};
+use orderhook_actors::ports::{Messenger, Rendered, SendError, WaitingNotice};
 use orderhook_actors::testkit::RowState;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{GROUP, Node, PRIVATE, assert_told_once_in_order, run, seconds};
@@ -83,5 +90,48 @@ fn a_new_leader_takes_over_within_the_limits() {
         for (first, last) in times.iter().zip(times.iter().skip(20)) {
             assert!(*last - *first >= seconds(60), "21 messages within {:?}", *last - *first);
         }
+    });
+}
+
+/// As a mistake of ours would.
+struct Panicking;
+
+#[expect(clippy::panic, reason = "it is there to panic")]
+impl Messenger for Panicking {
+    fn render(&self, _notices: &[WaitingNotice]) -> Vec<Rendered> {
+        panic!("a test said so")
+    }
+
+    fn send(&self, _chat_id: i64, _message: Rendered) -> BoxFuture<'static, Result<i64, SendError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[test]
+fn the_pulse_goes_on_without_the_leadership_and_ends_with_a_panic() {
+    run(async |outbox, messenger| {
+        let node = Node::start(1, &outbox, &messenger);
+        node.ready().await;
+        node.lose_leadership();
+        let pulse = node.notifier.pulse();
+        tokio::time::sleep(seconds(60)).await;
+        assert!(pulse.borrow().elapsed() <= seconds(1));
+        assert!(pulse.has_changed().is_ok());
+
+        let leadership = Leadership {
+            epoch: 1,
+            renewed: Instant::now() + seconds(60),
+        };
+        let (_leads, leadership) = watch::channel(Some(leadership));
+        let notifier = NotifierHandle::start(
+            &actix_rt::Arbiter::current(),
+            PacingSettings::default(),
+            Arc::new(outbox.clone()),
+            Arc::new(Panicking),
+            leadership,
+        );
+        outbox.add(PRIVATE, 1);
+        let mut pulse = notifier.pulse();
+        while pulse.changed().await.is_ok() {}
     });
 }

@@ -3,6 +3,8 @@
 use orderhook_actors::ports::{Rendered, SendError};
 use orderhook_actors::testkit::RowState;
 
+use tokio::time::Instant;
+
 use super::{GROUP, Node, PRIVATE, assert_told_once_in_order, run, seconds};
 
 fn reply(text: &str) -> Rendered {
@@ -67,5 +69,48 @@ fn answers_that_nobody_may_send_are_dropped_after_a_minute() {
         tokio::time::sleep(seconds(2)).await;
         assert_eq!(node.notifier.mailbox().depth, 0);
         assert!(has_it.await.is_err());
+    });
+}
+
+#[test]
+fn too_many_answers_for_one_chat_are_given_up_and_take_no_place_of_others() {
+    run(async |outbox, messenger| {
+        let node = Node::start(1, &outbox, &messenger);
+        node.ready().await;
+        messenger.slow(PRIVATE, seconds(10));
+        let mut asked = Vec::new();
+        for _ in 0..20 {
+            asked.push(node.notifier.reply(PRIVATE, reply("status")).unwrap());
+        }
+        let other = node.notifier.reply(GROUP, reply("status")).unwrap();
+        assert_eq!(other.await, Ok(true));
+        let mut answered = 0;
+        for asked in asked {
+            answered += usize::from(asked.await == Ok(true));
+        }
+        // One under way and those that wait.
+        assert_eq!(answered, 6);
+        node.idle().await;
+        assert_eq!(node.notifier.mailbox().depth, 0);
+    });
+}
+
+#[test]
+fn a_pause_for_the_whole_bot_stops_everybody_for_exactly_that_long() {
+    run(async |outbox, messenger| {
+        let node = Node::start(1, &outbox, &messenger);
+        node.ready().await;
+        node.notifier.pause(seconds(30));
+        let paused = Instant::now();
+        outbox.add(PRIVATE, 1);
+        outbox.add(GROUP, 1);
+        outbox.all_settled().await;
+        let waited: Vec<_> = messenger.calls().iter().map(|call| call.at - paused).collect();
+        assert!(
+            waited
+                .iter()
+                .all(|waited| *waited >= seconds(30) && *waited < seconds(31)),
+            "{waited:?}"
+        );
     });
 }

@@ -32,7 +32,7 @@ fn a_broken_yes_is_not_repeated() {
 }
 
 #[test]
-fn an_answer_that_proves_nothing_is_temporary() {
+fn after_an_answer_that_proves_nothing_nobody_knows() {
     for (status, body) in [
         (200, ""),
         (200, "<html>Bad gateway</html>"),
@@ -41,10 +41,15 @@ fn an_answer_that_proves_nothing_is_temporary() {
         (200, "[]"),
     ] {
         assert!(
-            matches!(other(status, body), SendError::Temporary(_)),
+            matches!(other(status, body), SendError::Unanswered(_)),
             "{status} {body}"
         );
     }
+    assert!(matches!(
+        refused(500, "Internal Server Error"),
+        Failure::Other(SendError::Unanswered(_))
+    ));
+    assert!(matches!(other(429, "nginx"), SendError::RetryAfter(_)));
 }
 
 #[test]
@@ -120,11 +125,7 @@ fn a_bad_token_is_nobodys_chat() {
 
 #[test]
 fn everything_else_is_tried_again() {
-    for (code, description) in [
-        (500, "Internal Server Error"),
-        (400, "Bad Request: something new"),
-        (409, "Conflict"),
-    ] {
+    for (code, description) in [(400, "Bad Request: something new"), (409, "Conflict")] {
         assert!(
             matches!(refused(code, description), Failure::Other(SendError::Temporary(_))),
             "{description}"

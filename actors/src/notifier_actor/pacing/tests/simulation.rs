@@ -100,14 +100,17 @@ fn assert_window(times: &[Instant], most: usize, window: Duration, whose: &str) 
     }
 }
 
-/// The shortest time in which so many messages can be told, by the settings.
+/// The shortest time in which so many messages can be told, by the settings. The second half of a group's
+/// minute is spread over what is left of it.
 fn optimum(settings: &PacingSettings, chats: &BTreeMap<i64, usize>, longest_call: Duration) -> Duration {
     let total: usize = chats.values().sum();
     let count = |number: usize| u32::try_from(number).unwrap();
     let overall = SECOND * count(total) / count(settings.overall_per_second);
     let per_chat = chats.iter().map(|(chat_id, messages)| {
         let turns = (settings.chat_pause + longest_call) * count(messages.saturating_sub(1));
-        let minutes = MINUTE * count(messages.saturating_sub(1) / settings.group_per_minute);
+        let (most, before) = (settings.group_per_minute, messages.saturating_sub(1));
+        let spread = (before % most).saturating_sub(most / 2 - 1);
+        let minutes = MINUTE * count(before / most) + MINUTE * count(spread) / count(most - most / 2);
         if is_group(*chat_id) { turns.max(minutes) } else { turns }
     });
     per_chat.fold(overall, Duration::max)

@@ -1,0 +1,119 @@
+//! What it costs that the tables never end. The statements run every second or more often: whatever was sent
+//! or lost in years must cost them nothing.
+
+use serde_json::Value;
+
+use crate::fixture::{Fixture, peek};
+use orderhook_actors::ports::Outbox;
+
+/// The signature to prepare it with, the statement, and how it is executed.
+const STATEMENTS: [(&str, &str, &str); 11] = [
+    (
+        "peek(bigint[], bigint, bigint, bigint[])",
+        include_str!("../../sql/queries/outbox_peek.sql"),
+        "peek('{5}', 28, 60, '{6}')",
+    ),
+    (
+        "claim(bigint, bigint, bigint[])",
+        include_str!("../../sql/queries/outbox_claim.sql"),
+        "claim(7, 1, '{1,2}')",
+    ),
+    ("recent", include_str!("../../sql/queries/outbox_recent.sql"), "recent"),
+    ("state", include_str!("../../sql/queries/outbox_state.sql"), "state"),
+    (
+        "give_back(bigint, text, boolean)",
+        include_str!("../../sql/queries/outbox_give_back.sql"),
+        "give_back(1, 'x', false)",
+    ),
+    (
+        "give_all_back(bigint, text, boolean)",
+        include_str!("../../sql/queries/outbox_give_back.sql"),
+        "give_all_back(NULL, 'x', false)",
+    ),
+    (
+        "again",
+        include_str!("../../sql/queries/outbox_told_again.sql"),
+        "again",
+    ),
+    (
+        "told",
+        include_str!("../../sql/queries/outbox_told_already.sql"),
+        "told",
+    ),
+    ("adopt", include_str!("../../sql/queries/outbox_adopt.sql"), "adopt"),
+    ("retire", include_str!("../../sql/queries/outbox_retire.sql"), "retire"),
+    (
+        "alarms(bigint, bigint)",
+        include_str!("../../sql/queries/ops_alarms.sql"),
+        "alarms(600, 300)",
+    ),
+];
+
+/// Thirty thousand orders of the past with their events and notices, and a hundred notices that wait:
+/// for the chat 1, for any chat, and for a chat that has left.
+const YEARS: &str = "
+INSERT INTO chats (store_id, role, chat_id) SELECT 'S' || n, 'pickers', n FROM generate_series(1, 20) AS n;
+INSERT INTO chats (store_id, role, chat_id) VALUES ('*', 'ops', -1);
+INSERT INTO orders (order_id, version, number, store_id, status, closed, conflict, memory, updated_at)
+SELECT 'P' || n, 1, 'N' || n, 'S' || n % 20, 'delivered', true, false, '{}', now() - n * interval '1 minute'
+FROM generate_series(1, 30000) AS n;
+INSERT INTO orders (order_id, version, number, store_id, status, closed, conflict, memory)
+SELECT 'O' || n, 1, 'M' || n, 'S' || n % 20, CASE WHEN n % 3 = 0 THEN 'cancelled' ELSE 'new' END, false, false, '{}'
+FROM generate_series(1, 100) AS n;
+INSERT INTO order_arrivals (delivery_id, order_id, order_version, event, received_at, outcome, node, body, notice)
+SELECT md5(order_id)::uuid, order_id, 1, 'created', updated_at, 'applied', 'test', 'x', '{\"kind\": \"cancelled\"}'
+FROM orders ORDER BY updated_at;
+INSERT INTO order_answers SELECT delivery_id, received_at FROM order_arrivals;
+INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state, created_at, sent_at, message_id)
+SELECT md5(order_id)::uuid, order_id, store_id, 'pickers', 1 + mod(version, 20), 'new',
+       CASE WHEN number LIKE '%7' THEN 'failed' ELSE 'sent' END, updated_at, updated_at, 1
+FROM orders WHERE order_id LIKE 'P%';
+INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state, created_at)
+SELECT md5(order_id)::uuid, order_id, store_id, CASE WHEN number LIKE '%4' THEN 'store' ELSE 'pickers' END,
+       CASE WHEN number LIKE '%1' THEN 1 WHEN number LIKE '%2' THEN 99 END, 'new',
+       CASE WHEN number LIKE '%1' OR number LIKE '%2' THEN 'pending' ELSE 'no_chat' END,
+       CASE WHEN number LIKE '%3' THEN now() - interval '2 days' ELSE now() END
+FROM orders WHERE order_id LIKE 'O%';
+";
+
+/// A hundred lookups of four pages each, several times. Reading the past costs thirty thousand and more.
+const MOST_PAGES: u64 = 1500;
+
+#[tokio::test]
+async fn no_statement_reads_the_history() {
+    let fixture = Fixture::create().await;
+    let database = fixture.database.open();
+    // As the service does: planned once, on the pool's settings, while the tables are empty.
+    let client = database.connection().await.unwrap();
+    for (signature, statement, execute) in STATEMENTS {
+        let prepare = format!("PREPARE {signature} AS {statement}");
+        client.batch_execute(&prepare).await.unwrap();
+        let explain = format!("EXPLAIN (COSTS OFF) EXECUTE {execute}");
+        let plan = client.query(&explain, &[]).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        for table in ["notices", "orders", "order_arrivals", "order_answers"] {
+            let reads_all = plan.lines().any(|line| line.contains(&format!("Seq Scan on {table}")));
+            assert!(!reads_all, "{signature}:\n{plan}");
+        }
+    }
+    assert!(fixture.outbox.peek(peek()).await.unwrap().is_empty());
+    fixture.client.batch_execute(YEARS).await.unwrap();
+    // With the plans for empty tables, and with those for the tables as they are.
+    for analyse in ["SELECT", "ANALYZE"] {
+        fixture.client.batch_execute(analyse).await.unwrap();
+        for (signature, _, execute) in STATEMENTS {
+            client.batch_execute("BEGIN").await.unwrap();
+            let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE {execute}");
+            let plan: Value = client.query_one(&explain, &[]).await.unwrap().get(0);
+            client.batch_execute("ROLLBACK").await.unwrap();
+            let of = |kind: &str| plan[0]["Plan"][kind].as_u64().unwrap();
+            let pages = of("Shared Hit Blocks") + of("Shared Read Blocks");
+            println!("{analyse} {signature}: {pages} pages");
+            assert!(
+                pages < MOST_PAGES,
+                "{signature} after {analyse} reads {pages} pages:\n{plan:#}"
+            );
+        }
+    }
+}
