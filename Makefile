@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test run pool fmt lint doc fuzz fuzz-api clean-local
+.PHONY: help bench demo test run pool fmt lint doc fuzz fuzz-api clean-local
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -27,6 +27,9 @@ doc: ## the documentation, warnings are errors
 
 fuzz: ## the parser with hostile bodies; SECONDS=600 of them unless told
 	@ORDERHOOK_FUZZ_SECONDS=$(or $(SECONDS),600) cargo test --release --locked -p orderhook-domain --test protocol_fuzz -- --nocapture
+
+bench: ## hooks per second and answer times against two floors and a baseline; ARGS='--seconds 5 --repetitions 3'
+	@cargo bench --locked --bench load -- $(ARGS)
 
 fuzz-api: ## both listeners by their OpenAPI description (schemathesis); FUZZ_SECONDS=60 each
 	@deploy/local/fuzz-api.sh

@@ -9,12 +9,14 @@ WITH found AS (
     FROM orders
     WHERE conflict AND updated_at > now() - interval '1 day'
     UNION ALL
-    -- SM has probably cancelled an order that staff are picking (protocol section 5, rule 9).
+    -- SM has probably cancelled an order that staff are picking (protocol section 5, rule 9). Looked for
+    -- during one hour after SM gave up: every created of that time is looked up.
     SELECT 'unanswered_created', e.order_id, o.store_id
     FROM order_events e
     JOIN orders o ON o.order_id = e.order_id AND o.status IN ('new', 'paid')
     WHERE e.event = 'created' AND e.outcome = 'applied' AND e.answered_at IS NULL AND e.replay_of IS NULL
-      AND e.received_at BETWEEN now() - interval '1 day' AND now() - $1::bigint * interval '1 second'
+      AND e.received_at BETWEEN now() - ($1::bigint + 3600) * interval '1 second'
+                            AND now() - $1::bigint * interval '1 second'
       AND NOT EXISTS (
           SELECT FROM order_events repeat
           WHERE repeat.order_id = e.order_id AND repeat.event = 'created' AND repeat.answered_at IS NOT NULL

@@ -95,7 +95,7 @@ async fn nothing_secret(format: &str) {
     for said in [
         "hook answered",
         "staff were told",
-        "Telegram refuses the text",
+        "Telegram refuses a text",
         "an event cannot be stored",
     ] {
         assert!(log.contains(said), "{said:?} is not in the log:\n{log}");
