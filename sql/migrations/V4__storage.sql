@@ -5,6 +5,7 @@ SET lock_timeout = '5s';
 -- The moments of answers are rows of their own. Written into the wide row of the arrival they would write
 -- it, and the entries of its indexes, a second time.
 ALTER TABLE order_events RENAME TO order_arrivals;
+ALTER TABLE order_arrivals RENAME CONSTRAINT order_events_pkey TO order_arrivals_pkey;
 CREATE TABLE order_answers (
     delivery_id uuid        PRIMARY KEY,
     answered_at timestamptz NOT NULL

@@ -87,7 +87,8 @@ recorded AS (
            outcome, string_to_array(notes, ','), errors::jsonb, $37::text, request_id, replay_of, replayed_by,
            body, notice
     FROM accepted
-    ON CONFLICT (delivery_id) DO NOTHING
+    -- Another node that stores the same delivery at this very moment fails the statement: it is sent again,
+    -- and then the delivery is not fresh. Passing over it here would move the order without its event.
 )
 -- only with stock
 , moved AS (

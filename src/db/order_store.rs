@@ -134,7 +134,14 @@ async fn commit(database: &Database, node: &str, batch: &[Arc<Commit>]) -> Resul
     order.sort_unstable_by_key(|index| batch[*index].arrival.order_id.as_ref().map(OrderId::as_str));
     let mut columns = CommitColumns::with_capacity(batch.len());
     let mut stock = StockColumns::default();
+    let mut deliveries = HashSet::with_capacity(batch.len());
+    let mut committed = vec![Committed::Stale; batch.len()];
     for index in order {
+        // Two tries of one delivery that is about no order can meet in one batch.
+        if !deliveries.insert(batch[index].arrival.delivery_id) {
+            committed[index] = Committed::AlreadyStored;
+            continue;
+        }
         let position = i32::try_from(index).map_err(|_| StoreError::Data("the batch is too large".to_owned()))?;
         columns.push(position, &batch[index])?;
         stock.push(position, &batch[index]);
@@ -149,7 +156,6 @@ async fn commit(database: &Database, node: &str, batch: &[Arc<Commit>]) -> Resul
         .await?;
 
     // The statement answers every position; one that it did not would be stale as far as we know.
-    let mut committed = vec![Committed::Stale; batch.len()];
     for row in &rows {
         let position: i32 = row.get("position");
         let Some(slot) = usize::try_from(position)

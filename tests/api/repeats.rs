@@ -235,3 +235,31 @@ async fn the_second_try_of_nginx_is_the_same_delivery() {
     send("8", "always-the-same").await;
     assert_eq!(composition(&app.order("H1").await), [("A".into(), "8".into())]);
 }
+
+#[actix_rt::test]
+async fn a_delivery_that_another_node_is_storing_at_this_moment_moves_no_order_without_its_event() {
+    let database = TestDatabase::create().await;
+    let app = TestApp::start(database.url(), &[]).await;
+    app.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
+    let hook = || app.hook(bare("order.delivering", "H1")).header("X-Request-Id", "twice");
+    assert_eq!(hook().send().await.unwrap().status(), 200);
+    // As if the other node had not committed it yet: it was about an order that it did not know.
+    let mut client = database.client().await;
+    let take_back = "CREATE TEMP TABLE taken AS SELECT * FROM order_arrivals WHERE request_id = 'twice'; \
+                     DELETE FROM order_arrivals WHERE request_id = 'twice'; \
+                     UPDATE orders SET version = version - 1; UPDATE taken SET order_version = NULL";
+    client.batch_execute(take_back).await.unwrap();
+    let other_node = client.transaction().await.unwrap();
+    let store = "INSERT INTO order_arrivals SELECT * FROM taken";
+    other_node.execute(store, &[]).await.unwrap();
+    let sending = actix_rt::spawn(hook().send());
+    let onlooker = database.client().await;
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+    while onlooker.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        tokio::task::yield_now().await;
+    }
+    other_node.commit().await.unwrap();
+    assert_eq!(sending.await.unwrap().unwrap().status(), 200);
+    assert_eq!(count(&database, "SELECT version FROM orders").await, 1);
+    assert_eq!(count(&database, "SELECT count(*) FROM order_events").await, 2);
+}
