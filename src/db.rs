@@ -122,8 +122,8 @@ impl Database {
     /// [`Database::run`] only.
     ///
     /// # Errors
-    /// What the failed statement asks for; [`StoreError::Transient`] when the server stands still. It goes on with what it
-    /// was sent; only the connection is given up, so that nobody waits behind it.
+    /// What the failed statement asks for; [`StoreError::Transient`] when the server stands still. It goes on
+    /// with what it was sent; only the connection is given up, so that nobody waits behind it.
     pub async fn limited<T>(
         &self,
         work: impl AsyncFnOnce(&mut Object) -> Result<T, tokio_postgres::Error>,

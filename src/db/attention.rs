@@ -140,7 +140,8 @@ pub struct Action {
     pub result: Option<String>,
 }
 
-/// Reads it. Every statement finds its few rows by an index of their own.
+/// Reads it. Every statement has an index of its own; that of contradictions and that of orders without a
+/// created keep all there ever were, which are few among all orders.
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be asked.
