@@ -220,7 +220,7 @@ impl App {
         }
         let wake = {
             let notifier = notifier.clone();
-            Arc::new(move |_notices: u32| notifier.wake())
+            Arc::new(move || notifier.wake())
         };
         let actors = Actors::start(system, store, &(wake as NoticesWritten));
         let limits = Limits {

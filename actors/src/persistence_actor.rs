@@ -45,8 +45,8 @@ impl Default for PersistenceSettings {
     }
 }
 
-/// Called with the number of notices that a transaction left for the sender.
-pub type NoticesWritten = Arc<dyn Fn(u32) + Send + Sync>;
+/// Called when a transaction has left notices for the sender.
+pub type NoticesWritten = Arc<dyn Fn() + Send + Sync>;
 
 /// How others reach the persistence actors.
 #[derive(Clone)]

@@ -112,6 +112,7 @@ impl Actors {
             notes: Vec::new(),
             errors,
             order: None,
+            keeps_document: false,
             stock: Vec::new(),
             notice: None,
             deadline,

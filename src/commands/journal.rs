@@ -185,7 +185,7 @@ async fn replay(database: &Database, args: ReplayArgs, out: &mut dyn Write) -> a
         },
         patience: REPLAY_DEADLINE,
     };
-    let actors = Actors::start(settings, store, &(Arc::new(|_| {}) as _));
+    let actors = Actors::start(settings, store, &(Arc::new(|| {}) as _));
     let mut refused = false;
     for delivery_id in args.delivery_ids {
         let outcome = replay_one(database, &actors, delivery_id, &args.by)
