@@ -174,6 +174,7 @@ impl App {
                 actors: actor_threads,
                 ..PersistenceSettings::default()
             },
+            answer_time: args.answer_deadline,
             rules: Rules {
                 assembly_time: TimeDelta::from_std(args.assembly_time)?,
             },

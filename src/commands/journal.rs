@@ -184,6 +184,7 @@ async fn replay(database: &Database, args: ReplayArgs, out: &mut dyn Write) -> a
             assembly_time: TimeDelta::from_std(args.assembly_time)?,
         },
         patience: REPLAY_DEADLINE,
+        answer_time: REPLAY_DEADLINE,
     };
     let actors = Actors::start(settings, store, &(Arc::new(|| {}) as _));
     let mut refused = false;

@@ -31,6 +31,7 @@ pub(crate) fn settings() -> SystemSettings {
             assembly_time: TimeDelta::minutes(60),
         },
         patience: Duration::from_secs(5),
+        answer_time: Duration::from_secs(2),
     }
 }
 
