@@ -7,6 +7,16 @@ pub const MAILBOX_DEPTH: &str = "orderhook_mailbox_depth";
 pub const MAILBOX_BOUND: &str = "orderhook_mailbox_bound";
 /// The highest that the depth has been since the start, by actor kind. Gauge.
 pub const MAILBOX_HIGH_WATER: &str = "orderhook_mailbox_high_water";
+/// The depth of the deepest single mailbox, rounded down to a power of two, by actor kind. Gauge.
+pub const MAILBOX_DEEPEST: &str = "orderhook_mailbox_deepest";
+/// Single mailboxes that are at least half full, by actor kind. Gauge.
+pub const MAILBOX_HALF_FULL: &str = "orderhook_mailbox_half_full";
+/// Commands that wait or are being handled, by actor kind and message type. Gauge.
+pub const MAILBOX_MESSAGE_DEPTH: &str = "orderhook_mailbox_message_depth";
+/// The highest that it has been since the start, by actor kind and message type. Gauge.
+pub const MAILBOX_MESSAGE_HIGH_WATER: &str = "orderhook_mailbox_message_high_water";
+/// Commands refused because a mailbox was full, by actor kind and message type. Counter.
+pub const MAILBOX_MESSAGE_REFUSED_TOTAL: &str = "orderhook_mailbox_message_refused_total";
 /// From sending a command to the start of its work, by actor kind and message type. Histogram.
 pub const MAILBOX_WAIT_SECONDS: &str = "orderhook_mailbox_wait_seconds";
 /// From the start of the work to its end, by actor kind and message type. Histogram.

@@ -23,8 +23,8 @@ use crate::db::outbox::OutboxState;
 
 /// How many changes of the light are remembered.
 const CHANGES: usize = 20;
-/// How many busy orders are shown.
-const BUSY_ORDERS: usize = 10;
+/// How many busy orders are shown: the deepest, and of the others those that have stood the longest.
+pub(crate) const BUSY_ORDERS: (usize, usize) = (10, 5);
 /// While somebody looks, the tables are read that often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -152,7 +152,7 @@ async fn busiest(node: &Node) -> Vec<BusyOrder> {
         return Vec::new();
     }
     let orders = node.actors.orders.clone();
-    let walking = tokio::task::spawn_blocking(move || orders.busiest(BUSY_ORDERS));
+    let walking = tokio::task::spawn_blocking(move || orders.busiest(BUSY_ORDERS.0, BUSY_ORDERS.1));
     walking.await.unwrap_or_default()
 }
 

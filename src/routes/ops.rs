@@ -11,6 +11,7 @@ use utoipa::OpenApi;
 
 use super::{access, actions, error_response, json_response, method_not_allowed, page};
 use crate::app::Node;
+use crate::live::sampler::BUSY_ORDERS;
 use crate::openapi::Description;
 
 /// Routes of the operations listener.
@@ -93,7 +94,7 @@ struct MailboxesShown {
     orders_active: usize,
     /// The sender of this node.
     notifier: orderhook_actors::notifier_actor::NotifierShown,
-    /// Orders whose events wait, deepest first.
+    /// Orders whose events wait: the deepest first, then those that have stood the longest.
     busiest_orders: Vec<orderhook_actors::registry::BusyOrder>,
 }
 
@@ -113,7 +114,7 @@ pub(crate) async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
         mailboxes: node.mailboxes(),
         orders_active: node.actors.orders.active(),
         notifier: node.notifier.shown(),
-        busiest_orders: node.actors.orders.busiest(10),
+        busiest_orders: node.actors.orders.busiest(BUSY_ORDERS.0, BUSY_ORDERS.1),
     };
     json_response(&mut HttpResponseBuilder::new(StatusCode::OK), &shown)
 }
