@@ -20,6 +20,7 @@ use orderhook_actors::registry::OrderSettings;
 use orderhook_actors::system::{Actors, SystemSettings};
 use orderhook_domain::apply::Rules;
 use orderhook_domain::ids::OrderId;
+use uuid::Uuid;
 
 use crate::alarms::{self, AlarmSettings};
 use crate::config::ServeArgs;
@@ -114,13 +115,14 @@ impl Node {
         shown
     }
 
-    /// One order as operations see it; `None` when it is unknown.
+    /// One order as operations see it, with its newest events or those before an arrival; `None` when it is
+    /// unknown.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be asked.
-    pub async fn order_view(&self, order_id: OrderId) -> Result<Option<OrderView>, StoreError> {
+    pub async fn order_view(&self, order_id: OrderId, before: Option<Uuid>) -> Result<Option<OrderView>, StoreError> {
         self.database
-            .run(async move |database| orders_view::order_view(&database, &order_id).await)
+            .run(async move |database| orders_view::order_view(&database, &order_id, before).await)
             .await
     }
 }

@@ -20,6 +20,13 @@ impl Node {
             gauge!(actors::MAILBOX_DEPTH, "actor" => mailbox.actor).set(mailbox.depth as f64);
             gauge!(actors::MAILBOX_BOUND, "actor" => mailbox.actor).set(mailbox.bound as f64);
             gauge!(actors::MAILBOX_HIGH_WATER, "actor" => mailbox.actor).set(mailbox.high_water as f64);
+            gauge!(actors::MAILBOX_DEEPEST, "actor" => mailbox.actor).set(mailbox.deepest_now as f64);
+            gauge!(actors::MAILBOX_HALF_FULL, "actor" => mailbox.actor).set(mailbox.half_full as f64);
+            for message in &mailbox.messages {
+                let labels = [("actor", mailbox.actor), ("message", message.message)];
+                gauge!(actors::MAILBOX_MESSAGE_DEPTH, &labels).set(message.depth as f64);
+                gauge!(actors::MAILBOX_MESSAGE_HIGH_WATER, &labels).set(message.high_water as f64);
+            }
         }
         gauge!(actors::COMMITS_IN_FLIGHT).set(self.live.commits.in_flight() as f64);
         gauge!(HOOKS_IN_FLIGHT).set(self.hooks_in_flight() as f64);
@@ -35,10 +42,17 @@ impl Node {
         gauge!(LEADER).set(truth(notifier.epoch.is_some()));
         gauge!(TELEGRAM_TOKEN_REFUSED).set(truth(notifier.token_refused));
         gauge!(DATABASE_READY).set(truth(self.health() == Health::Ready));
-        let pool = self.database.pool_status();
-        gauge!(POOL_CONNECTIONS, "state" => "open").set(pool.size as f64);
-        gauge!(POOL_CONNECTIONS, "state" => "available").set(pool.available as f64);
-        gauge!(POOL_CONNECTIONS, "state" => "waited_for").set(pool.waiting as f64);
+        for pool in self.database.connections() {
+            let states = [
+                ("open", pool.open),
+                ("available", pool.available),
+                ("bound", pool.bound),
+                ("waited_for", pool.waited_for),
+            ];
+            for (state, connections) in states {
+                gauge!(POOL_CONNECTIONS, "pool" => pool.pool, "state" => state).set(connections as f64);
+            }
+        }
         metrics_process::Collector::default().collect();
     }
 }

@@ -17,6 +17,7 @@ use super::hooks::{EVENTS, HookCounts};
 use super::light::{Colour, Light, Seen, WINDOW, light};
 use super::{EVERY, Live, Published};
 use crate::app::Node;
+use crate::db::PoolShown;
 use crate::db::attention::Attention;
 use crate::db::health::Health;
 use crate::db::outbox::OutboxState;
@@ -68,20 +69,14 @@ struct State<'a> {
     busiest_orders: &'a [BusyOrder],
     hooks_in_flight: usize,
     commits_in_flight: usize,
-    pool: Pool,
+    /// Connections to PostgreSQL: those that all share, and those of the writers.
+    pools: [PoolShown; 2],
     /// Looked up only while somebody looks.
     process: Option<Process>,
     viewers: usize,
     /// Since the start.
     hooks_answered: u64,
     hooks_late: u64,
-}
-
-#[derive(Serialize)]
-struct Pool {
-    open: usize,
-    available: usize,
-    waited_for: usize,
 }
 
 #[derive(Serialize)]
@@ -205,7 +200,7 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
         busiest_orders: busiest,
         hooks_in_flight: node.hooks_in_flight(),
         commits_in_flight: live.commits.in_flight(),
-        pool: pool(node),
+        pools: node.database.connections(),
         process: (viewers > 0).then(process),
         viewers,
         hooks_answered: hooks.answered(),
@@ -312,15 +307,6 @@ fn remember_change(memory: &mut Memory, light: &Light) {
             .unwrap_or_default(),
     });
     memory.changes.truncate(CHANGES);
-}
-
-fn pool(node: &Node) -> Pool {
-    let pool = node.database.pool_status();
-    Pool {
-        open: pool.size,
-        available: pool.available,
-        waited_for: pool.waiting,
-    }
 }
 
 fn process() -> Process {

@@ -93,7 +93,7 @@ async fn what_needs_a_person_is_shown_and_counted() {
         .client()
         .await
         .batch_execute(
-            "UPDATE orders SET updated_at = now() - interval '11 minutes' WHERE order_id = 'H2'; \
+            "UPDATE order_arrivals SET received_at = now() - interval '11 minutes' WHERE order_id = 'H2'; \
              INSERT INTO chats (store_id, role, chat_id, disabled_at, disabled_reason) VALUES \
                  ('57', 'store', -100200, now(), 'bot was blocked'), ('57', 'pickers', -100200, now(), 'bot was blocked')",
         )
