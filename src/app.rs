@@ -32,7 +32,7 @@ use crate::db::orders_view::{self, OrderView};
 use crate::db::outbox::PostgresOutbox;
 use crate::db::{Database, DatabaseSettings};
 use crate::live::commits::MeasuredStore;
-use crate::live::counted::Counted;
+use crate::live::counted::Counts;
 use crate::live::{self, Limits, Live};
 use crate::routes::{self, ClientTokens, OpsAccess};
 use crate::staff_bot::{POLL_TIMEOUT, StaffBot};
@@ -238,7 +238,7 @@ impl App {
             answer_deadline: args.answer_deadline,
             prometheus,
             notifier,
-            live: Live::new(limits, commits, Counted::start(&database)),
+            live: Live::new(limits, commits, Counts::start(&database)),
             access: OpsAccess::new(&args.ops_token),
             database,
             health,
@@ -267,6 +267,7 @@ impl App {
                 HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::ops::configure))
                     .workers(1)
                     .keep_alive(KEEP_ALIVE)
+                    .on_connect(live::give_up_silent_readers)
                     .shutdown_timeout(1)
                     .disable_signals()
                     .bind(args.ops_addr)

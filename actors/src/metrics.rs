@@ -28,6 +28,9 @@ pub const ORDERS_ACTIVE: &str = "orderhook_orders_active";
 /// Order actors that were started, retired, lost to a panic, or took their state from a stored row, by
 /// `event`. Counter.
 pub const ORDER_ACTORS_TOTAL: &str = "orderhook_order_actors_total";
+/// Group commits that were sent, by `outcome`: stored, failed in passing and sent again (`transient`), refused
+/// (`unavailable`), or split because of what is in them (`data`). Counter.
+pub const COMMITS_TOTAL: &str = "orderhook_commits_total";
 /// Time of one group commit. Histogram.
 pub const COMMIT_SECONDS: &str = "orderhook_commit_seconds";
 /// Events in one group commit. Histogram.

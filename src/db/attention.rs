@@ -28,8 +28,6 @@ const SHOWN: usize = 20;
 /// What needs a person.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Attention {
-    /// When it was read; `None` until the first time.
-    pub read_at: Option<DateTime<Utc>>,
     /// Stores that [`Attention::stores_without_chat`] would list without its limit.
     pub stores_without_chat_count: usize,
     /// Stores and roles whose open orders nobody is told about.
@@ -204,7 +202,6 @@ async fn read(client: &deadpool_postgres::Object) -> Result<Attention, tokio_pos
     let mut stores_by_id: Vec<&str> = stores.iter().map(|store| store.store_id.as_str()).collect();
     stores_by_id.dedup();
     Ok(Attention {
-        read_at: Some(Utc::now()),
         stores_without_chat_count: stores_by_id.len(),
         chats_disabled_count: chats.len(),
         stores_without_chat: shown(stores),

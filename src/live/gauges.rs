@@ -7,8 +7,8 @@ use orderhook_actors::metrics as actors;
 use crate::app::Node;
 use crate::db::health::Health;
 use crate::metrics::{
-    CHATS_DISABLED, DATABASE_READY, HOOKS_IN_FLIGHT, LEADER, NOTICES_OLDEST_SECONDS, NOTICES_PENDING, ORDERS_ANNOUNCED,
-    POOL_CONNECTIONS, STORES_WITHOUT_CHAT, TELEGRAM_TOKEN_REFUSED,
+    CHATS_DISABLED, COUNTS_AGE_SECONDS, DATABASE_READY, HOOKS_IN_FLIGHT, LEADER, NOTICES_OLDEST_SECONDS,
+    NOTICES_PENDING, ORDERS_ANNOUNCED, POOL_CONNECTIONS, STORES_WITHOUT_CHAT, TELEGRAM_TOKEN_REFUSED,
 };
 
 impl Node {
@@ -30,13 +30,17 @@ impl Node {
         }
         gauge!(actors::COMMITS_IN_FLIGHT).set(self.live.commits.in_flight() as f64);
         gauge!(HOOKS_IN_FLIGHT).set(self.hooks_in_flight() as f64);
-        let outbox = *self.live.outbox.borrow();
-        gauge!(NOTICES_PENDING).set(outbox.pending as f64);
-        gauge!(NOTICES_OLDEST_SECONDS).set(outbox.oldest_seconds as f64);
+        {
+            let outbox = self.live.outbox.borrow();
+            gauge!(NOTICES_PENDING).set(outbox.value.pending as f64);
+            gauge!(NOTICES_OLDEST_SECONDS).set(outbox.value.oldest_seconds as f64);
+            gauge!(COUNTS_AGE_SECONDS, "counts" => "outbox").set(outbox.age().as_secs_f64());
+        }
         let attention = self.live.attention.borrow().clone();
-        gauge!(CHATS_DISABLED).set(attention.chats_disabled_count as f64);
-        gauge!(STORES_WITHOUT_CHAT).set(attention.stores_without_chat_count as f64);
-        gauge!(ORDERS_ANNOUNCED).set(attention.announced_count as f64);
+        gauge!(CHATS_DISABLED).set(attention.value.chats_disabled_count as f64);
+        gauge!(STORES_WITHOUT_CHAT).set(attention.value.stores_without_chat_count as f64);
+        gauge!(ORDERS_ANNOUNCED).set(attention.value.announced_count as f64);
+        gauge!(COUNTS_AGE_SECONDS, "counts" => "attention").set(attention.age().as_secs_f64());
         let truth = |truth: bool| if truth { 1.0 } else { 0.0 };
         let notifier = self.notifier.shown();
         gauge!(LEADER).set(truth(notifier.epoch.is_some()));

@@ -52,14 +52,20 @@ pub struct Seen {
     pub busy: u64,
     /// A hook not committed by then is answered 503.
     pub answer_deadline: Duration,
-    /// The deepest queue of one order, and how long its event has been under way; `None` when nobody looked.
-    pub deepest_order: Option<(usize, Duration)>,
+    /// Orders whose queue is at least half full.
+    pub crowded_orders: usize,
     /// Events that may wait for one order.
     pub order_queue: usize,
+    /// The order whose event has been under way the longest; `None` when nobody looked.
+    pub standing: Option<(String, Duration)>,
+    /// Group commits of the last [`WINDOW`] that failed in passing and were sent again.
+    pub commits_failed: u64,
     /// Commits that wait in all persistence actors, and how many may.
     pub commits_waiting: usize,
     /// See `commits_waiting`.
     pub commit_queue: usize,
+    /// Why nobody knows what needs a person; `None` when it is known.
+    pub uncounted: Option<String>,
     /// Notices that wait to be sent.
     pub notices_pending: i64,
     /// The age of the oldest of them.
@@ -146,20 +152,27 @@ fn queues(seen: &Seen, reasons: &mut Vec<Reason>) {
             WINDOW.as_secs()
         )));
     }
-    if let Some((depth, standing)) = seen.deepest_order {
-        if depth.saturating_mul(2) >= seen.order_queue && depth > 1 {
-            reasons.push(yellow(format!(
-                "One order has {depth} events in its queue; {} are the bound.",
-                seen.order_queue
-            )));
-        }
-        if standing.saturating_mul(2) >= seen.answer_deadline {
-            reasons.push(yellow(format!(
-                "The event of an order has been under way for {}.{} s.",
-                standing.as_secs(),
-                standing.subsec_millis() / 100
-            )));
-        }
+    if seen.crowded_orders > 0 {
+        reasons.push(yellow(format!(
+            "Orders whose queue is at least half full: {}. One may hold {} events.",
+            seen.crowded_orders, seen.order_queue
+        )));
+    }
+    if let Some((order_id, standing)) = &seen.standing
+        && standing.saturating_mul(2) >= seen.answer_deadline
+    {
+        reasons.push(yellow(format!(
+            "An event of the order {order_id} has been under way for {}.{} s.",
+            standing.as_secs(),
+            standing.subsec_millis() / 100
+        )));
+    }
+    if seen.commits_failed > 0 && seen.database.is_none() {
+        reasons.push(yellow(format!(
+            "{} group commits failed in passing during the last {} s and were sent again.",
+            seen.commits_failed,
+            WINDOW.as_secs()
+        )));
     }
     if seen.commits_waiting.saturating_mul(4) >= seen.commit_queue {
         reasons.push(yellow(format!(
@@ -182,6 +195,9 @@ fn staff(seen: &Seen, reasons: &mut Vec<Reason>) {
             seen.notices_pending,
             humantime::format_duration(Duration::from_secs(seen.oldest_notice.as_secs()))
         )));
+    }
+    if let (Some(cause), None) = (&seen.uncounted, &seen.database) {
+        reasons.push(yellow(format!("What needs a person is not known: {cause}.")));
     }
     let mut count = |count: usize, one: &str, many: &str, rest: &str| {
         if count > 0 {
@@ -250,10 +266,13 @@ mod tests {
             unavailable: 0,
             busy: 0,
             answer_deadline: Duration::from_secs(2),
-            deepest_order: Some((1, Duration::from_millis(3))),
+            crowded_orders: 0,
             order_queue: 128,
+            standing: Some(("H1".to_owned(), Duration::from_millis(3))),
+            commits_failed: 0,
             commits_waiting: 20,
             commit_queue: 8192,
+            uncounted: None,
             notices_pending: 4,
             oldest_notice: Duration::from_secs(1),
             outbox_limit: Duration::from_secs(300),
@@ -264,6 +283,10 @@ mod tests {
             fresh_conflicts: 0,
             orders_announced: 0,
         }
+    }
+
+    fn standing(millis: u64) -> Option<(String, Duration)> {
+        Some(("H1".to_owned(), Duration::from_millis(millis)))
     }
 
     /// The colour when one thing is changed, and the words of its only reason.
@@ -281,7 +304,7 @@ mod tests {
         assert_eq!(with(|_| ()), (Colour::Green, String::new()));
         // An idle one, too.
         assert_eq!(with(|seen| seen.answered = 0).0, Colour::Green);
-        assert_eq!(with(|seen| seen.deepest_order = None).0, Colour::Green);
+        assert_eq!(with(|seen| seen.standing = None).0, Colour::Green);
     }
 
     #[test]
@@ -289,6 +312,12 @@ mod tests {
         let (colour, text) = with(|seen| seen.database = Some("connection refused".to_owned()));
         assert_eq!(colour, Colour::Red);
         assert!(text.contains("connection refused") && text.contains("503"), "{text}");
+        // What follows from that is no reason of its own.
+        let (colour, text) = with(|seen| {
+            (seen.database, seen.commits_failed) = (Some("gone".to_owned()), 3);
+            seen.uncounted = Some("gone".to_owned());
+        });
+        assert!(colour == Colour::Red && text.contains("gone"), "{text}");
         let (colour, text) = with(|seen| seen.draining = true);
         assert!(colour == Colour::Red && text.contains("draining"), "{text}");
         let (colour, text) = with(|seen| seen.late = 30);
@@ -305,15 +334,17 @@ mod tests {
 
     #[test]
     fn what_can_wait_an_hour_is_yellow() {
-        let changes: [(Change, &str); 15] = [
+        let changes: [(Change, &str); 17] = [
             (|seen| seen.unavailable = 29, "29 of 3000 hooks were answered 503"),
             (|seen| seen.late = 29, "29 of 3000"),
             (|seen| seen.busy = 1, "429"),
-            (|seen| seen.deepest_order = Some((64, Duration::ZERO)), "64 events"),
+            (|seen| seen.crowded_orders = 3, "half full: 3. One may hold 128"),
             (
-                |seen| seen.deepest_order = Some((1, Duration::from_millis(1250))),
-                "1.2 s",
+                |seen| seen.standing = standing(1250),
+                "order H1 has been under way for 1.2 s",
             ),
+            (|seen| seen.commits_failed = 2, "2 group commits failed"),
+            (|seen| seen.uncounted = Some("a lock".to_owned()), "not known: a lock"),
             (|seen| seen.commits_waiting = 2048, "2048 commits"),
             (|seen| seen.token_refused = true, "token"),
             (|seen| seen.oldest_notice = Duration::from_secs(301), "5m 1s"),
@@ -340,20 +371,8 @@ mod tests {
     #[test]
     fn limits_are_met_exactly() {
         assert_eq!(with(|seen| seen.oldest_notice = seen.outbox_limit).0, Colour::Green);
-        assert_eq!(
-            with(|seen| seen.deepest_order = Some((63, Duration::ZERO))).0,
-            Colour::Green
-        );
-        assert_eq!(
-            with(|seen| seen.deepest_order = Some((1, Duration::from_millis(999)))).0,
-            Colour::Green
-        );
+        assert_eq!(with(|seen| seen.standing = standing(999)).0, Colour::Green);
         assert_eq!(with(|seen| seen.commits_waiting = 2047).0, Colour::Green);
-        // A bound of one is met by every event that is under way.
-        assert_eq!(
-            with(|seen| (seen.order_queue, seen.deepest_order) = (1, Some((1, Duration::ZERO)))).0,
-            Colour::Green
-        );
     }
 
     #[test]

@@ -78,7 +78,7 @@ function replayButton(deliveryId, place, after) {
       place.textContent = "Played again: " + done.outcome + ".";
       if (after) after();
     } catch (error) {
-      place.textContent = "Not played: " + error.message + ".";
+      place.textContent = error.status ? "Not played: " + error.message + "." : "It is not known whether it was played: " + whyNot(error) + ".";
     }
   } }, "Play again");
 }
@@ -99,7 +99,7 @@ function bodyButton(deliveryId, place) {
       }
       place.replaceChildren(el("pre", {}, text));
     } catch (error) {
-      place.replaceChildren(el("p", { class: "more" }, error.message + "."));
+      place.replaceChildren(el("p", { class: "more" }, whyNot(error) + "."));
     }
   } }, "Raw body");
 }
@@ -139,7 +139,7 @@ const orderView = {
     } catch (error) {
       if (this.id !== id) return;
       const text = error.status === 404 ? "No order has this id. A body that could not be read leaves no order: see the rejected ones."
-        : error.status === 401 ? "This node asks for its token." : "It cannot be read now: " + (error.status ? error.message : "no answer") + ".";
+        : error.status === 401 ? "This node asks for its token." : "It cannot be read now: " + whyNot(error) + ".";
       place.replaceChildren(
         el("div", { class: "order-head" }, el("h1", { class: "id" }, id)),
         el("div", { class: "card wide" }, el("p", {}, text),
@@ -181,8 +181,9 @@ const orderView = {
     return el("article", { class: "card", id: "lines" }, el("h2", {}, "Lines"), table(head, rows, "Created has not come: there are no lines."));
   },
 
-  timeline(order) {
-    const items = order.events.map((event) => {
+  // The items of some events.
+  items(events) {
+    return events.map((event) => {
       const said = el("div", { class: "more", role: "status" });
       const body = el("div");
       const more = [
@@ -204,8 +205,38 @@ const orderView = {
           bodyButton(event.delivery_id, body), replayButton(event.delivery_id, said, () => this.load())),
         said, body);
     });
+  },
+
+  timeline(order) {
+    const list = el("ol", { class: "timeline" }, this.items(order.events));
+    const count = el("span", { class: "when" });
+    const counted = (more) => { count.textContent = (more ? "the last " : "") + list.children.length + " events"; };
+    counted(order.events_before);
     return el("article", { class: "card", id: "timeline" },
-      el("h2", {}, "Timeline", el("span", { class: "when" }, order.events.length + " events")), el("ol", { class: "timeline" }, items));
+      el("h2", {}, "Timeline", count), this.earlier(order.events_before, list, counted), list);
+  },
+
+  // Brings what was left out, page by page.
+  earlier(before, list, counted) {
+    if (!before) return null;
+    const id = this.id;
+    const said = el("span", { class: "more" });
+    const button = el("button", { class: "quiet small", type: "button", onclick: async () => {
+      button.disabled = true;
+      try {
+        const page = await (await request("/api/orders/" + encodeURIComponent(id) + "?before=" + encodeURIComponent(before))).json();
+        list.prepend(...this.items(page.events));
+        before = page.events_before;
+        counted(before);
+        row.hidden = !before;
+        said.textContent = "";
+      } catch (error) {
+        said.textContent = "Not read: " + whyNot(error) + ".";
+      }
+      button.disabled = false;
+    } }, "Earlier events");
+    const row = el("div", { class: "buttons" }, button, said);
+    return row;
   },
 
   notices(order) {
@@ -214,6 +245,6 @@ const orderView = {
       notice.kind, notice.role + (notice.chat_id === null ? "" : " " + notice.chat_id),
       el("span", {}, badge(notice.state.replace("_", " "), STATE[notice.state]), notice.last_error ? " " + notice.last_error : ""),
       when(notice.created_at), when(notice.sent_at), String(notice.attempts)]);
-    return el("article", { class: "card", id: "notices" }, el("h2", {}, "Notices"), table(head, rows, "Nobody was told anything of it."));
+    return el("article", { class: "card", id: "notices" }, el("h2", {}, "Notices", order.notices_left_out ? el("span", { class: "when" }, "the last " + order.notices.length) : null), table(head, rows, "Nobody was told anything of it."));
   },
 };

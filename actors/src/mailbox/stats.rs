@@ -307,9 +307,10 @@ impl MailboxStats {
     }
 }
 
-/// From so many on a mailbox is half full.
+/// From so many on a mailbox is half full. One that holds a single command never is: that is its work.
 const fn half(capacity: usize) -> usize {
-    capacity.div_ceil(2)
+    let half = capacity.div_ceil(2);
+    if half < 2 { 2 } else { half }
 }
 
 #[cfg(test)]
