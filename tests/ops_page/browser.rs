@@ -203,6 +203,30 @@ async fn the_story_of_an_order(chromium: &Chromium, node: &NodeClient) {
 }
 
 #[actix_rt::test]
+async fn a_reader_whose_clock_is_wrong_sees_the_same_charts() {
+    let database = TestDatabase::create().await;
+    let node = TestProcess::start(database.url(), &["--node", "second of three"]).await;
+    for hours in [7, -7] {
+        let chromium = Chromium::start().await;
+        chromium.clock_ahead(hours).await;
+        chromium.open(&node.ops).await;
+        chromium
+            .until("document.getElementById('light').className === 'light green' && figures.rows.length >= 3")
+            .await;
+        let wrong = format!("Math.abs(Date.now() - page.state.at - {hours} * 3600e3) < 60e3");
+        assert!(chromium.value::<bool>(&wrong).await, "the clock of the test is right");
+        let ends_now = "Math.abs(charts.all[0].uplot.scales.x.max * 1000 - page.state.at) < 5000";
+        chromium.until(ends_now).await;
+        let today = "document.getElementById('light-since').textContent.length < 20";
+        assert!(chromium.value::<bool>(today).await, "today is no date");
+        let title: String = chromium.value("document.title").await;
+        assert!(title.starts_with("second of three"), "{title}");
+        assert_eq!(chromium.faults().await, Vec::<String>::new());
+        chromium.end().await;
+    }
+}
+
+#[actix_rt::test]
 async fn a_page_that_is_left_open_comes_back_by_itself_and_does_not_grow() {
     let database = TestDatabase::create().await;
     database.client().await.batch_execute(CHATS).await.unwrap();
