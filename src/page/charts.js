@@ -228,7 +228,7 @@ class Chart {
 
   lines(u) {
     const { ctx, bbox } = u;
-    for (const line of this.plan.lines || []) {
+    for (const [index, line] of (this.plan.lines || []).entries()) {
       const y = Math.round(u.valToPos(line.at, "y", true));
       if (y < bbox.top || y > bbox.top + bbox.height) continue;
       const colour = css(line.colour);
@@ -242,9 +242,11 @@ class Chart {
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
       ctx.font = 10.5 * devicePixelRatio + "px system-ui, sans-serif";
-      ctx.textAlign = "left";
+      // Limits that lie close together have their names at different ends.
+      const left = index % 2 === 0;
+      ctx.textAlign = left ? "left" : "right";
       ctx.textBaseline = "bottom";
-      ctx.fillText(line.name, bbox.left + 4 * devicePixelRatio, y - 1);
+      ctx.fillText(line.name, left ? bbox.left + 4 * devicePixelRatio : bbox.left + bbox.width - 4 * devicePixelRatio, y - 1);
       ctx.restore();
     }
   }

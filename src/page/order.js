@@ -65,7 +65,8 @@ async function withAccess(title, text, name, work) {
 }
 
 function act(path) {
-  return request(path, { method: "POST", headers: { "X-Operator": encodeURIComponent(localStorage.getItem(OPERATOR) || "") } })
+  // The node itself gives a replay ten seconds; whether it was done is worth waiting for.
+  return request(path, { method: "POST", signal: AbortSignal.timeout(2 * LONGEST_REQUEST_MS), headers: { "X-Operator": encodeURIComponent(localStorage.getItem(OPERATOR) || "") } })
     .then((response) => response.json());
 }
 
@@ -75,9 +76,9 @@ function replayButton(deliveryId, place, after) {
       const done = await withAccess("Play this arrival again?", "It is judged like a new hook and recorded with your name.", true,
         () => act("/api/journal/" + encodeURIComponent(deliveryId) + "/replay"));
       if (!done) return;
-      place.textContent = "Played again: " + done.outcome + ".";
-      if (after) after();
+      after("Played again: " + done.outcome + ".", "good");
     } catch (error) {
+      place.className = "said bad";
       place.textContent = error.status ? "Not played: " + error.message + "." : "It is not known whether it was played: " + whyNot(error) + ".";
     }
   } }, "Play again");
@@ -99,7 +100,7 @@ function bodyButton(deliveryId, place) {
       }
       place.replaceChildren(el("pre", {}, text));
     } catch (error) {
-      place.replaceChildren(el("p", { class: "more" }, whyNot(error) + "."));
+      place.replaceChildren(el("p", { class: "said bad", role: "status" }, "Not shown: " + whyNot(error) + "."));
     }
   } }, "Raw body");
 }
@@ -122,9 +123,17 @@ function pretty(text) {
 
 const orderView = {
   id: null,
+  said: null,
+
+  // Stands above the order until something else is looked at: the order itself is read anew below it.
+  say(text, kind) {
+    this.said = { text, kind };
+    return this.load();
+  },
 
   async show(id) {
     this.id = id;
+    this.said = null;
     const place = byId("order");
     place.replaceChildren(el("p", { class: "none-yet" }, "Looking for " + id + " …"));
     await this.load();
@@ -153,8 +162,9 @@ const orderView = {
       badge(order.status, order.status === "cancelled" ? "bad" : order.status === "announced" ? "warn" : "good"),
       order.closed ? badge("closed to changes") : null,
       order.conflict ? badge("contradicts itself", "bad") : null,
-      el("button", { class: "quiet small", type: "button", onclick: () => this.load() }, "Read again"),
-      el("a", { href: "#/" }, "← Overview"));
+      el("button", { class: "quiet small", type: "button", onclick: () => this.show(this.id) }, "Read again"),
+      el("a", { class: "back", href: "#/" }, "← Overview"),
+      this.said ? el("p", { class: "said wide " + this.said.kind, role: "status" }, this.said.text) : null);
     return [head, el("div", { class: "side" }, this.document(order), this.lines(order), this.notices(order)), this.timeline(order)];
   },
 
@@ -184,7 +194,7 @@ const orderView = {
   // The items of some events.
   items(events) {
     return events.map((event) => {
-      const said = el("div", { class: "more", role: "status" });
+      const said = el("div", { class: "said", role: "status" });
       const body = el("div");
       const more = [
         event.order_version ? "version " + event.order_version : "no version",
@@ -202,7 +212,7 @@ const orderView = {
           (event.notes || []).map((note) => badge(note.replaceAll("_", " "), "warn"))),
         el("div", { class: "more" }, more), errors,
         event.body_bytes === null ? null : el("div", { class: "buttons" },
-          bodyButton(event.delivery_id, body), replayButton(event.delivery_id, said, () => this.load())),
+          bodyButton(event.delivery_id, body), replayButton(event.delivery_id, said, (text, kind) => this.say(text, kind))),
         said, body);
     });
   },
@@ -220,7 +230,7 @@ const orderView = {
   earlier(before, list, counted) {
     if (!before) return null;
     const id = this.id;
-    const said = el("span", { class: "more" });
+    const said = el("span", { class: "said bad", role: "status" });
     const button = el("button", { class: "quiet small", type: "button", onclick: async () => {
       button.disabled = true;
       try {

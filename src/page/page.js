@@ -84,7 +84,7 @@ function showState() {
     [{ name: "At" }, { name: "Light" }, { name: "Because" }],
     state.changes.map((change) => [when(change.at), badge(change.colour, { green: "good", yellow: "warn", red: "bad" }[change.colour]), change.reason]),
     "None since the start."));
-  const micros = (timing) => millis(timing.mean_micros / 1000) + " / " + millis(timing.max_micros / 1000);
+  const micros = (timing) => (timing.count ? millis(timing.mean_micros / 1000) + " / " + millis(timing.max_micros / 1000) : "–");
   card("mailboxes", state.mailboxes, () => table(
     [{ name: "Actor" }, { name: "Message" }, { name: "Depth", num: true }, { name: "High water", num: true, wide: true }, { name: "Deepest now / ever", num: true, wide: true }, { name: "Half full", num: true, wide: true },
       { name: "Refused", num: true }, { name: "Handled", num: true, wide: true }, { name: "Wait mean / max", num: true }, { name: "Handling mean / max", num: true, wide: true }],
@@ -96,13 +96,16 @@ function showState() {
 }
 
 function enableButton(chatId) {
-  const said = el("span", { class: "more" });
+  const said = el("span", { class: "said", role: "status" });
   const button = el("button", { class: "quiet small", type: "button", onclick: async () => {
     try {
       const done = await withAccess("Tell this chat again?", "What waits for it is sent at once. Recorded with your name.", true,
         () => act("/api/chats/" + encodeURIComponent(chatId) + "/enable"));
-      if (done) said.textContent = done.waiting + " notices go out.";
+      if (!done) return;
+      said.className = "said good";
+      said.textContent = done.waiting ? "Enabled; notices that go out now: " + done.waiting + "." : "Enabled; nothing had waited.";
     } catch (error) {
+      said.className = "said bad";
       said.textContent = "Not done: " + whyNot(error) + ".";
     }
   } }, "Enable");

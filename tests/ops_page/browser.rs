@@ -177,6 +177,24 @@ async fn the_story_of_an_order(chromium: &Chromium, node: &NodeClient) {
             .await
     );
 
+    // Played again: what came of it is said, and stays while the order below it is read anew.
+    let play = "localStorage.setItem('orderhook.operator', 'Anna'), \
+                [...document.querySelectorAll('#timeline button')].find((button) => button.textContent === 'Play again').click(), true";
+    assert!(chromium.value::<bool>(play).await);
+    chromium.until("document.getElementById('ask').open").await;
+    assert!(
+        chromium
+            .value::<bool>("document.getElementById('ask-yes').click(), true")
+            .await
+    );
+    chromium
+        .until("document.querySelectorAll('#timeline li').length === 5")
+        .await;
+    let said: String = chromium
+        .value("document.querySelector('#order .said.good').innerText")
+        .await;
+    assert_eq!(said, "Played again: duplicate.");
+
     // The raw body, on request.
     let ask = "[...document.querySelectorAll('#timeline button')].find((button) => button.textContent === 'Raw body').click(), true";
     assert!(chromium.value::<bool>(ask).await);
@@ -184,11 +202,16 @@ async fn the_story_of_an_order(chromium: &Chromium, node: &NodeClient) {
         .until("document.querySelector('#timeline pre')?.textContent.includes('order.created') === true")
         .await;
 
-    let no_overflow = "document.documentElement.scrollWidth <= innerWidth";
+    let no_overflow = "document.documentElement.scrollWidth <= innerWidth \
+         && [...document.querySelectorAll('.rows')].every((rows) => rows.scrollWidth <= rows.clientWidth)";
     for (hash, name) in [("", "order"), ("#/", "overview")] {
         if !hash.is_empty() {
             assert!(chromium.value::<bool>(&format!("location.hash = '{hash}', true")).await);
             chromium.until("!document.getElementById('overview').hidden").await;
+            // The refused event is there to be looked at, words and all.
+            chromium
+                .until("document.querySelectorAll('#rejects tbody tr').length > 0")
+                .await;
         }
         for (width, height, device) in [(390, 844, "phone"), (1440, 900, "desktop")] {
             for scheme in ["light", "dark"] {
