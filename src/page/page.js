@@ -13,7 +13,8 @@ function tile(name, value, note, kind) {
 function lamp(colour, word, reasons, since) {
   byId("light").className = "light " + colour;
   byId("light-word").textContent = word;
-  byId("light-reasons").replaceChildren(...reasons.map((reason) => el("li", { class: reasons.length > 1 ? reason.colour : null }, reason.text)));
+  byId("light-reasons").replaceChildren(...reasons.map((reason) => el("li", { class: reasons.length > 1 ? reason.colour : null }, reason.text,
+    reason.advice ? el("span", { class: "advice" }, reason.advice) : null)));
   byId("light-since").textContent = since || "";
   const paint = { green: "#12a566", yellow: "#eaa800", red: "#e5343f" }[colour] || "#8a93a0";
   const dot = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="' + paint + '"/></svg>';
