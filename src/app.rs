@@ -20,6 +20,7 @@ use orderhook_actors::registry::OrderSettings;
 use orderhook_actors::system::{Actors, SystemSettings};
 use orderhook_domain::apply::Rules;
 use orderhook_domain::ids::OrderId;
+use uuid::Uuid;
 
 use crate::alarms::{self, AlarmSettings};
 use crate::config::ServeArgs;
@@ -31,7 +32,7 @@ use crate::db::orders_view::{self, OrderView};
 use crate::db::outbox::PostgresOutbox;
 use crate::db::{Database, DatabaseSettings};
 use crate::live::commits::MeasuredStore;
-use crate::live::counted::Counted;
+use crate::live::counted::Counts;
 use crate::live::{self, Limits, Live};
 use crate::routes::{self, ClientTokens, OpsAccess};
 use crate::staff_bot::{POLL_TIMEOUT, StaffBot};
@@ -114,13 +115,14 @@ impl Node {
         shown
     }
 
-    /// One order as operations see it; `None` when it is unknown.
+    /// One order as operations see it, with its newest events or those before an arrival; `None` when it is
+    /// unknown.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be asked.
-    pub async fn order_view(&self, order_id: OrderId) -> Result<Option<OrderView>, StoreError> {
+    pub async fn order_view(&self, order_id: OrderId, before: Option<Uuid>) -> Result<Option<OrderView>, StoreError> {
         self.database
-            .run(async move |database| orders_view::order_view(&database, &order_id).await)
+            .run(async move |database| orders_view::order_view(&database, &order_id, before).await)
             .await
     }
 }
@@ -237,7 +239,7 @@ impl App {
             answer_deadline: args.answer_deadline,
             prometheus,
             notifier,
-            live: Live::new(limits, commits, Counted::start(&database)),
+            live: Live::new(limits, commits, Counts::start(&database)),
             access: OpsAccess::new(&args.ops_token),
             database,
             health,
@@ -266,6 +268,7 @@ impl App {
                 HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::ops::configure))
                     .workers(1)
                     .keep_alive(KEEP_ALIVE)
+                    .on_connect(live::give_up_silent_readers)
                     .shutdown_timeout(1)
                     .disable_signals()
                     .bind(args.ops_addr)

@@ -21,6 +21,7 @@ pub mod stock;
 mod stored_json;
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
@@ -58,9 +59,45 @@ pub enum DatabaseSettingsError {
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    /// The pools made by [`Database::with_own_pool`], for whoever counts connections.
+    writers: Arc<Mutex<Vec<Pool>>>,
     config: tokio_postgres::Config,
     tls: MakeRustlsConnect,
     io: tokio::runtime::Handle,
+}
+
+/// What operations see of a pool, or of several together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct PoolShown {
+    /// `shared`, or `writers` for those of the persistence actors.
+    pub pool: &'static str,
+    /// Connections that are open.
+    pub open: usize,
+    /// Those of them that nobody uses now.
+    pub available: usize,
+    /// How many may be open.
+    pub bound: usize,
+    /// Who waits for one.
+    pub waited_for: usize,
+}
+
+impl PoolShown {
+    fn of(pool: &'static str, pools: &[Pool]) -> Self {
+        let mut shown = Self {
+            pool,
+            open: 0,
+            available: 0,
+            bound: 0,
+            waited_for: 0,
+        };
+        for status in pools.iter().map(Pool::status) {
+            shown.open += status.size;
+            shown.available += status.available;
+            shown.bound += status.max_size;
+            shown.waited_for += status.waiting;
+        }
+        shown
+    }
 }
 
 /// A connection that is not there at once is refused by another node sooner than by waiting.
@@ -107,7 +144,13 @@ impl Database {
 
         let tls = tls();
         let pool = pool_of(config.clone(), tls.clone(), settings.pool_size)?;
-        Ok(Self { pool, config, tls, io })
+        Ok(Self {
+            pool,
+            writers: Arc::default(),
+            config,
+            tls,
+            io,
+        })
     }
 
     /// A pooled connection. Call it from a task of [`Database::run`] only.
@@ -167,6 +210,9 @@ impl Database {
     /// [`DatabaseSettingsError::Pool`].
     pub fn with_own_pool(&self, size: usize) -> Result<Self, DatabaseSettingsError> {
         let pool = pool_of(self.config.clone(), self.tls.clone(), size)?;
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        writers.push(pool.clone());
+        drop(writers);
         Ok(Self { pool, ..self.clone() })
     }
 
@@ -180,10 +226,15 @@ impl Database {
         finished(tokio::spawn(work(self.clone())))
     }
 
-    /// The pool's size, its connections and those who wait for one.
+    /// The connections of the pool that all share, and those of the pools that writers have for themselves,
+    /// together. Nobody on the way of a hook takes the lock.
     #[must_use]
-    pub fn pool_status(&self) -> deadpool_postgres::Status {
-        self.pool.status()
+    pub fn connections(&self) -> [PoolShown; 2] {
+        let writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        [
+            PoolShown::of("shared", std::slice::from_ref(&self.pool)),
+            PoolShown::of("writers", &writers),
+        ]
     }
 
     /// The runtime that drives the connections.
