@@ -1,8 +1,8 @@
 //! The composition root: settings in, a running node out. `main` and the tests start the same app.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
@@ -42,8 +42,7 @@ use crate::telegram::{self, TelegramSettings};
 pub struct Node {
     /// The node's name.
     pub name: Arc<str>,
-    /// The running actors.
-    pub actors: Actors,
+    actors: OnceLock<Actors>,
     /// Who may send hooks.
     pub tokens: ClientTokens,
     /// A hook not committed by then is answered 503.
@@ -73,6 +72,12 @@ impl Drop for InFlight<'_> {
 }
 
 impl Node {
+    /// The running actors. They live on the threads that read hooks, so that a hook changes no thread on its
+    /// way; for the moment between the start of the threads and that of the actors this waits.
+    pub fn actors(&self) -> &Actors {
+        self.actors.wait()
+    }
+
     /// A hook has entered.
     pub fn hook_enters(&self) -> InFlight<'_> {
         self.hooks_in_flight.fetch_add(1, Ordering::AcqRel);
@@ -110,7 +115,7 @@ impl Node {
 
     /// What operations see of the mailboxes.
     pub fn mailboxes(&self) -> Vec<MailboxShown> {
-        let mut shown = self.actors.mailboxes();
+        let mut shown = self.actors().mailboxes();
         shown.push(self.notifier.mailbox());
         shown
     }
@@ -165,15 +170,14 @@ impl App {
         let commits = Arc::default();
         let store = Arc::new(PostgresOrderStore::new(database.clone(), Arc::clone(&name)));
         let store = Arc::new(MeasuredStore::new(store, Arc::clone(&commits)));
-        let (http_threads, actor_threads) = args.threads();
+        let threads = args.threads();
         let system = SystemSettings {
-            arbiters: actor_threads,
             orders: OrderSettings {
                 queue: args.order_queue.get(),
                 idle: args.order_idle,
             },
             persistence: PersistenceSettings {
-                actors: actor_threads,
+                actors: threads,
                 ..PersistenceSettings::default()
             },
             answer_time: args.answer_deadline,
@@ -225,7 +229,6 @@ impl App {
             let notifier = notifier.clone();
             Arc::new(move || notifier.wake())
         };
-        let actors = Actors::start(system, store, &(wake as NoticesWritten));
         let limits = Limits {
             answer_deadline: args.answer_deadline,
             outbox_limit: args.outbox_limit,
@@ -234,7 +237,7 @@ impl App {
         };
         let node = web::Data::new(Node {
             name,
-            actors,
+            actors: OnceLock::new(),
             tokens: ClientTokens::new(&args.client_tokens),
             answer_deadline: args.answer_deadline,
             prometheus,
@@ -246,38 +249,51 @@ impl App {
             draining: AtomicBool::new(false),
             hooks_in_flight: AtomicUsize::new(0),
         });
-        io.spawn(live::sampler::run(node.clone()));
+        let (thread, mut arbiters) = tokio::sync::mpsc::unbounded_channel();
+        let hook_node = node.clone();
+        let hook_server = HttpServer::new(move || {
+            // Called by each thread as it starts. One that replaces a thread that died finds nobody here.
+            let _ = thread.send(actix_rt::Arbiter::current());
+            WebApp::new()
+                .app_data(hook_node.clone())
+                .configure(routes::hook::configure)
+        })
+        .workers(threads)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(Duration::from_secs(5))
+        .shutdown_timeout(args.drain_deadline.as_secs().max(1))
+        .disable_signals()
+        .bind(args.hook_addr)
+        .with_context(|| format!("binding ORDERHOOK_HOOK_ADDR {}", args.hook_addr))?;
+        let ops_node = node.clone();
+        let ops_server = HttpServer::new(move || {
+            WebApp::new()
+                .app_data(ops_node.clone())
+                .configure(routes::ops::configure)
+        })
+        .workers(1)
+        .keep_alive(KEEP_ALIVE)
+        .on_connect(live::give_up_silent_readers)
+        .shutdown_timeout(1)
+        .disable_signals()
+        .bind(args.ops_addr)
+        .with_context(|| format!("binding ORDERHOOK_OPS_ADDR {}", args.ops_addr))?;
+        let hook_addr = bound(&hook_server.addrs(), args.hook_addr);
+        let ops_addr = bound(&ops_server.addrs(), args.ops_addr);
 
-        let (hook_server, hook_addr) = {
-            let node = node.clone();
-            let server =
-                HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::hook::configure))
-                    .workers(http_threads)
-                    .keep_alive(KEEP_ALIVE)
-                    .client_request_timeout(Duration::from_secs(5))
-                    .shutdown_timeout(args.drain_deadline.as_secs().max(1))
-                    .disable_signals()
-                    .bind(args.hook_addr)
-                    .with_context(|| format!("binding ORDERHOOK_HOOK_ADDR {}", args.hook_addr))?;
-            let addr = bound(&server.addrs(), args.hook_addr);
-            (server.run(), addr)
-        };
-        let (ops_server, ops_addr) = {
-            let node = node.clone();
-            let server =
-                HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::ops::configure))
-                    .workers(1)
-                    .keep_alive(KEEP_ALIVE)
-                    .on_connect(live::give_up_silent_readers)
-                    .shutdown_timeout(1)
-                    .disable_signals()
-                    .bind(args.ops_addr)
-                    .with_context(|| format!("binding ORDERHOOK_OPS_ADDR {}", args.ops_addr))?;
-            let addr = bound(&server.addrs(), args.ops_addr);
-            (server.run(), addr)
-        };
-        let servers = [hook_server.handle(), ops_server.handle()];
+        let hook_server = hook_server.run();
+        let hook_handle = hook_server.handle();
         actix_rt::spawn(hook_server);
+        let mut threads_started = Vec::with_capacity(threads);
+        while threads_started.len() < threads {
+            threads_started.push(arbiters.recv().await.context("a thread for hooks did not start")?);
+        }
+        let actors = Actors::start(system, &threads_started, store, &(wake as NoticesWritten));
+        // Set once, here.
+        let _ = node.actors.set(actors);
+        io.spawn(live::sampler::run(node.clone()));
+        let ops_server = ops_server.run();
+        let servers = [hook_handle, ops_server.handle()];
         actix_rt::spawn(ops_server);
         tracing::info!(node = %node.name, hooks = %hook_addr, operations = %ops_addr, "serving");
         Ok(Self {
@@ -300,7 +316,7 @@ impl App {
         while self.node.hooks_in_flight.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let drained = self.node.actors.drain(deadline).await;
+        let drained = self.node.actors().drain(deadline).await;
         // What is on its way to Telegram arrives and is recorded; the rest waits for the next leader.
         self.election.release().await;
         let silent = self.node.notifier.idle(deadline).await;
@@ -313,7 +329,6 @@ impl App {
         if tokio::time::timeout_at(last_answers.into(), closed).await.is_err() {
             tracing::warn!("connections whose callers read nothing were cut off");
         }
-        self.node.actors.stop();
         self.notifier_arbiter.stop();
         tracing::info!(drained, silent, "stopped");
         drained && silent

@@ -15,7 +15,7 @@ impl Node {
     /// Sets the gauges.
     #[expect(clippy::cast_precision_loss, reason = "counts far below what a float holds exactly")]
     pub fn set_gauges(&self) {
-        gauge!(actors::ORDERS_ACTIVE).set(self.actors.orders.active() as f64);
+        gauge!(actors::ORDERS_ACTIVE).set(self.actors().orders.active() as f64);
         for mailbox in self.mailboxes() {
             gauge!(actors::MAILBOX_DEPTH, "actor" => mailbox.actor).set(mailbox.depth as f64);
             gauge!(actors::MAILBOX_BOUND, "actor" => mailbox.actor).set(mailbox.bound as f64);

@@ -153,7 +153,7 @@ async fn busiest(node: &Node) -> Vec<BusyOrder> {
     if node.live.viewers.taken() == 0 || idle {
         return Vec::new();
     }
-    let orders = node.actors.orders.clone();
+    let orders = node.actors().orders.clone();
     let walking = tokio::task::spawn_blocking(move || orders.busiest(BUSY_ORDERS.0, BUSY_ORDERS.1));
     walking.await.unwrap_or_default()
 }
@@ -205,7 +205,7 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
         notifier,
         outbox: outbox.fresh(),
         outbox_read_at: outbox.read_at.map(|read_at| read_at.timestamp_millis()),
-        orders_active: node.actors.orders.active(),
+        orders_active: node.actors().orders.active(),
         mailboxes: &mailboxes,
         busiest_orders: busiest,
         hooks_in_flight: node.hooks_in_flight(),

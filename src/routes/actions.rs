@@ -121,7 +121,7 @@ async fn play(node: &Node, delivery_id: Uuid, operator: &str) -> HttpResponse {
         Ok(action) => action,
         Err(error) => return away(&error),
     };
-    let replayed = replay(&node.database, &node.actors, delivery_id, operator).await;
+    let replayed = replay(&node.database, node.actors(), delivery_id, operator).await;
     let (result, response) = match &replayed {
         Ok(taken) => (taken.verdict.as_str().to_owned(), replay_answer(taken)),
         Err(error) => (error.to_string(), replay_refused(error)),

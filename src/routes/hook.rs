@@ -184,7 +184,7 @@ async fn answer(
     };
     unanswered.read(&body);
     let importance = importance_of(&body);
-    if !node.actors.admission.admits(importance) {
+    if !node.actors().admission.admits(importance) {
         let refused = at_the_door(&ErrorBody::overload(), DeliverError::Busy.as_str());
         let event = match importance {
             Importance::Created => EventKind::Created.as_str(),
@@ -199,7 +199,7 @@ async fn answer(
         replay: None,
         deadline,
     };
-    let taken = intake::take(&node.actors, incoming).await;
+    let taken = intake::take(node.actors(), incoming).await;
     counter!(FIELDS_TOLERATED_TOTAL).increment(u64::from(taken.tolerated));
     if matches!(taken.verdict, Verdict::Acknowledged(_)) {
         note_answer(node, &taken, deadline);
@@ -218,7 +218,7 @@ async fn answer(
 fn note_answer(node: &Node, taken: &Taken, deadline: Instant) {
     let matters = matches!(taken.kind, Some(EventKind::Created | EventKind::Changed));
     if matters && Instant::now() < deadline {
-        node.actors.answers.record(Answered {
+        node.actors().answers.record(Answered {
             delivery_id: taken.delivery_id,
             at: Utc::now(),
         });

@@ -114,9 +114,9 @@ pub(crate) async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
     let shown = MailboxesShown {
         node: node.name.to_string(),
         mailboxes: node.mailboxes(),
-        orders_active: node.actors.orders.active(),
+        orders_active: node.actors().orders.active(),
         notifier: node.notifier.shown(),
-        busiest_orders: node.actors.orders.busiest(BUSY_ORDERS.0, BUSY_ORDERS.1),
+        busiest_orders: node.actors().orders.busiest(BUSY_ORDERS.0, BUSY_ORDERS.1),
     };
     json_response(&mut HttpResponseBuilder::new(StatusCode::OK), &shown)
 }

@@ -49,7 +49,6 @@ fn thread_cpu() -> Duration {
 fn a_look_at_a_hundred_thousand_orders_takes_no_lock_of_theirs_and_hardly_any_time() {
     let settings = SystemSettings {
         answer_time: Duration::from_secs(2),
-        arbiters: 1,
         orders: OrderSettings::default(),
         persistence: PersistenceSettings::default(),
         rules: Rules {
@@ -59,7 +58,12 @@ fn a_look_at_a_hundred_thousand_orders_takes_no_lock_of_theirs_and_hardly_any_ti
     };
     actix_rt::System::new().block_on(async {
         let store = Arc::new(MemoryOrderStore::default());
-        let actors = Arc::new(Actors::start(settings, store, &(Arc::new(|_| {}) as _)));
+        let actors = Arc::new(Actors::start(
+            settings,
+            &[actix_rt::Arbiter::new().handle()],
+            store,
+            &(Arc::new(|| {}) as _),
+        ));
         let registry = actors.orders.clone();
         for number in 0..ORDERS {
             registry.find_or_start(&OrderId::parse(&format!("H{number}")).unwrap());
