@@ -17,6 +17,7 @@ mod limits;
 mod load;
 mod nginx;
 mod pool;
+mod primary;
 mod rendering;
 mod rolling;
 mod routing;
