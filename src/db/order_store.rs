@@ -19,6 +19,10 @@ use crate::db::{Database, with_causes};
 const LOAD_ORDER: &str = include_str!("../../sql/queries/load_order.sql");
 const RECORD_ANSWERS: &str = include_str!("../../sql/queries/record_answers.sql");
 
+/// Writes nothing but a word in the log of the database, whose commit is durable only when everything before
+/// it is, on the standby as well.
+const MAKE_DURABLE: &str = "SELECT pg_logical_emit_message(true, 'orderhook', '')";
+
 /// A persistence actor has at most two transactions under way.
 const WRITER_CONNECTIONS: usize = 2;
 
@@ -151,7 +155,15 @@ async fn commit(database: &Database, node: &str, batch: &[Arc<Commit>]) -> Resul
     let rows = database
         .limited(async |client| {
             let statement = client.prepare_cached(statement).await?;
-            client.query(&statement, &columns.parameters(&node, &stock)).await
+            let rows = client.query(&statement, &columns.parameters(&node, &stock)).await?;
+            // A delivery that is there already may have been committed by this server alone: its wait for the
+            // standby can have ended with its session, or with a crash. A statement that wrote anything has
+            // waited for all of it; this one may have written nothing.
+            if rows.iter().any(|row| !row.get::<_, bool>("is_fresh")) {
+                let statement = client.prepare_cached(MAKE_DURABLE).await?;
+                client.query_one(&statement, &[]).await?;
+            }
+            Ok(rows)
         })
         .await?;
 

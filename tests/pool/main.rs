@@ -21,4 +21,5 @@ mod primary;
 mod rendering;
 mod rolling;
 mod routing;
+mod standby;
 mod tls;

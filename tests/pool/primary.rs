@@ -10,7 +10,7 @@ use crate::pool::Pool;
 use crate::support::replicated::ReplicatedCluster;
 
 /// The most that a node takes to answer: its deadline, and what a busy machine needs besides.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 /// So many nodes on so many servers.
 pub(crate) async fn pool(nodes: usize, servers: usize) -> Pool<ReplicatedCluster> {
