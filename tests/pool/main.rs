@@ -16,6 +16,7 @@ mod failover;
 mod limits;
 mod load;
 mod nginx;
+mod old_primary;
 mod pool;
 mod primary;
 mod rendering;

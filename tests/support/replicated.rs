@@ -53,10 +53,14 @@ impl ReplicatedCluster {
         client
     }
 
+    /// One server alone.
+    pub fn url_of(&self, server: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port(server))
+    }
+
     /// A plain connection to this server, whether it is writable or not.
     pub async fn client_of(&self, server: &str) -> Client {
-        let port = self.port(server);
-        let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+        let url = self.url_of(server);
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::spawn(connection);
         client
