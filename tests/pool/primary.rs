@@ -28,7 +28,7 @@ async fn leaders(pool: &Pool<ReplicatedCluster>) -> usize {
     leaders
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_killed_under_load_and_a_standby_promoted_cost_no_acknowledged_hook() {
     let pool = pool(2, 2).await;
     until("a node leads", async || leaders(&pool).await == 1).await;

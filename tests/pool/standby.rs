@@ -36,7 +36,7 @@ async fn without_standby() -> (ReplicatedCluster, TestProcess, Client) {
     (cluster, node, client)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_standby_nothing_is_answered_200_and_with_it_all_goes_on() {
     let pool = pool(2, 2).await;
     let load = Load::start(&pool.nginx, "standby", rate());
@@ -72,7 +72,7 @@ async fn without_its_standby_nothing_is_answered_200_and_with_it_all_goes_on() {
     check(&client, &attempts).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_waiting_for_the_standby_is_stored_once_and_a_repeat_is_answered() {
     let (cluster, node, client) = without_standby().await;
     let (status, _) = node.send(hook(0, "H1").1).await;
@@ -92,7 +92,7 @@ async fn what_was_waiting_for_the_standby_is_stored_once_and_a_repeat_is_answere
     until("the standby has it, too", async || arrivals(&standby, "H1").await == 2).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_released_by_the_policy_is_stored_and_hooks_flow_without_a_standby() {
     let (cluster, node, client) = without_standby().await;
     let (status, _) = node.send(hook(0, "H1").1).await;
@@ -108,7 +108,7 @@ async fn a_commit_released_by_the_policy_is_stored_and_hooks_flow_without_a_stan
     until("the standby has all", async || arrivals(&standby, "H3").await == 1).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_standbys_one_may_be_lost_without_a_refusal() {
     let cluster = ReplicatedCluster::migrated(3).await;
     let node = TestProcess::start(&cluster.url(), &[]).await;
@@ -161,17 +161,17 @@ async fn cut_short(how: &str) {
     until("the standby has it", async || arrivals(&standby, "H1").await == 1).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_ended_while_it_waits_for_the_standby_acknowledges_nothing() {
     cut_short("pg_terminate_backend").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_for_the_standby_cancelled_by_somebody_acknowledges_nothing() {
     cut_short("pg_cancel_backend").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_that_goes_away_ends_no_wait_for_the_standby() {
     let (cluster, node, client) = without_standby().await;
     let gone = node
