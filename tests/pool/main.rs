@@ -15,6 +15,7 @@ mod drain;
 mod failover;
 mod limits;
 mod load;
+mod manager;
 mod nginx;
 mod old_primary;
 mod pool;

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 
 use crate::load::{Load, check, hook, rate, tell};
 use crate::nginx::until;
-use crate::primary::pool;
+use crate::primary::{leaders, pool};
 use crate::support::app::TestProcess;
 use crate::support::replicated::ReplicatedCluster;
 
@@ -47,10 +47,7 @@ async fn a_primary_that_becomes_read_only_is_left_for_the_writable_one() {
     for node in &pool.nodes {
         until("the node is ready", async || node.ops("/readyz").await.status() == 200).await;
     }
-    until("a node leads again", async || {
-        pool.nodes[0].metric("orderhook_leader", &[]).await + pool.nodes[1].metric("orderhook_leader", &[]).await == 1.0
-    })
-    .await;
+    until("a node leads again", async || leaders(&pool).await == 1).await;
     let attempts = load.stop().await;
     tell("a primary that became read-only under load", &attempts);
     check(&pool.database.client_of("pg2").await, &attempts).await;

@@ -20,7 +20,7 @@ pub(crate) async fn pool(nodes: usize, servers: usize) -> Pool<ReplicatedCluster
 }
 
 /// How many nodes lead; a node without the database knows that it does not.
-async fn leaders(pool: &Pool<ReplicatedCluster>) -> usize {
+pub(crate) async fn leaders(pool: &Pool<ReplicatedCluster>) -> usize {
     let mut leaders = 0;
     for node in &pool.nodes {
         leaders += usize::from(node.metric("orderhook_leader", &[]).await > 0.0);
@@ -38,14 +38,17 @@ async fn a_primary_killed_under_load_and_a_standby_promoted_cost_no_acknowledged
     pool.database.kill_primary();
 
     // Nobody is writable now. Every answer comes in time, and says so.
+    let mut slowest = Duration::ZERO;
     for number in 0..10 {
         for node in &pool.nodes {
             let asked = Instant::now();
             let (status, _) = node.send(hook(0, &format!("no-primary-{number}")).1).await;
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-            assert!(asked.elapsed() < ANSWERED_WITHIN, "{:?}", asked.elapsed());
+            slowest = slowest.max(asked.elapsed());
         }
     }
+    println!("refused within {slowest:?}");
+    assert!(slowest < ANSWERED_WITHIN);
     for node in &pool.nodes {
         until("the node says why", async || node.ops("/readyz").await.status() == 503).await;
     }
