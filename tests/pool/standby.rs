@@ -56,11 +56,11 @@ async fn without_its_standby_nothing_is_answered_200_and_with_it_all_goes_on() {
         assert!(sent.elapsed() < ANSWERED_WITHIN, "{:?}", sent.elapsed());
     }
     println!("{} commits wait for the standby after 13 s", waiting(&client).await);
-    pool.database.wake("pg2");
     let back = Instant::now();
+    pool.database.wake("pg2");
     let before = load.acknowledged();
     until("hooks are stored again", async || load.acknowledged() > before).await;
-    println!("writing again {:?} after the standby is back", back.elapsed());
+    println!("writing again {:?} after the standby was started", back.elapsed());
     until("nothing waits", async || waiting(&client).await == 0).await;
     load.lasts(2).await;
     let attempts = load.stop().await;
