@@ -13,7 +13,7 @@ test: ## all tests on a throw-away PostgreSQL; ARGS='...' goes to cargo test
 run: ## the service with a private PostgreSQL, without the simulated orders
 	@deploy/local/run.sh
 
-pool: ## NODES=3 nodes behind nginx, on the database of DATABASE_URL or a private one
+pool: ## NODES=3 nodes behind nginx, on the database of DATABASE_URL or a private primary and standby
 	@deploy/local/pool.sh
 
 fmt: ## format the code

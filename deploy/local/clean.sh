@@ -10,6 +10,8 @@ for folder in "$repo"/.local/*/; do
     # A cluster, or the note where it had to go.
     if [[ -d $folder/data || -f $folder/elsewhere ]]; then
         "$here/postgres.sh" remove "$folder"
+    elif [[ -f $folder/primary ]]; then
+        "$here/replicated.sh" remove "$folder"
     fi
 done
 rm -rf "$repo/.local"

@@ -47,11 +47,12 @@ impl Place {
 }
 
 /// Dropped in this order: nginx, the nodes, the database.
-pub(crate) struct Pool {
+pub(crate) struct Pool<D = TestDatabase> {
     pub(crate) nginx: Nginx,
     pub(crate) nodes: Vec<TestProcess>,
     pub(crate) places: Vec<Place>,
-    pub(crate) database: TestDatabase,
+    pub(crate) database: D,
+    database_url: String,
 }
 
 impl Pool {
@@ -63,8 +64,28 @@ impl Pool {
     /// The same with flags of `serve` and settings of nginx.
     pub(crate) async fn start_with(nodes: usize, flags: &[&str], settings: &[(&str, &str)]) -> Self {
         let database = TestDatabase::create().await;
+        let url = database.url().to_owned();
+        Self::start_on(database, url, nodes, flags, settings).await
+    }
+
+    /// Which node took the order's last hook, and how many it has.
+    pub(crate) async fn node_of(client: &Client, order_id: &str) -> String {
+        let query = "SELECT node FROM order_events WHERE order_id = $1 ORDER BY delivery_id DESC LIMIT 1";
+        client.query_one(query, &[&order_id]).await.unwrap().get(0)
+    }
+}
+
+impl<D> Pool<D> {
+    /// The same on another database.
+    pub(crate) async fn start_on(
+        database: D,
+        database_url: String,
+        nodes: usize,
+        flags: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Self {
         let places: Vec<Place> = (1..=nodes).map(|number| Place::new(number, flags)).collect();
-        let starting = places.iter().map(|place| place.start(database.url()));
+        let starting = places.iter().map(|place| place.start(&database_url));
         let nodes = futures_util::future::join_all(starting).await;
         let addresses: Vec<String> = places.iter().map(|place| place.hook_addr.clone()).collect();
         Self {
@@ -72,12 +93,13 @@ impl Pool {
             nodes,
             places,
             database,
+            database_url,
         }
     }
 
     /// Starts a node anew where one has ended, and waits until it is ready.
     pub(crate) async fn restart(&mut self, index: usize) {
-        self.nodes[index] = self.places[index].start(self.database.url()).await;
+        self.nodes[index] = self.places[index].start(&self.database_url).await;
     }
 
     /// SIGTERM, and how long it took to the end, which must be with exit code 0.
@@ -88,12 +110,6 @@ impl Pool {
         let code = ended(node).await;
         assert_eq!(code, Some(0), "the node did not drain");
         asked.elapsed()
-    }
-
-    /// Which node took the order's last hook, and how many it has.
-    pub(crate) async fn node_of(client: &Client, order_id: &str) -> String {
-        let query = "SELECT node FROM order_events WHERE order_id = $1 ORDER BY delivery_id DESC LIMIT 1";
-        client.query_one(query, &[&order_id]).await.unwrap().get(0)
     }
 
     /// The index of a node by its name.

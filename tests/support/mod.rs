@@ -11,3 +11,4 @@
 pub mod app;
 pub mod cluster;
 pub mod database;
+pub mod replicated;
