@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench demo test run pool fmt lint doc fuzz fuzz-api clean-local
+.PHONY: help bench bench-domain demo test run pool fmt lint doc fuzz fuzz-api clean-local
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -30,6 +30,9 @@ fuzz: ## the parser with hostile bodies; SECONDS=600 of them unless told
 
 bench: ## hooks per second and answer times against two floors and a baseline; ARGS='--seconds 5 --repetitions 3'
 	@cargo bench --locked --bench load -- $(ARGS)
+
+bench-domain: ## what parsing, applying and comparing cost, by themselves; ARGS='parse'
+	@cargo bench --locked -p orderhook-domain --bench hook -- $(ARGS)
 
 fuzz-api: ## both listeners by their OpenAPI description (schemathesis); FUZZ_SECONDS=60 each
 	@deploy/local/fuzz-api.sh
