@@ -13,7 +13,7 @@ use crate::support::replicated::ReplicatedCluster;
 
 /// Sessions of nodes whose commit waits for the standby.
 const WAITING: &str = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' \
-                       AND application_name LIKE 'orderhook%' AND query LIKE '-- One group commit%'";
+                       AND application_name LIKE 'orderhook%' AND query LIKE '/* group commit */%'";
 
 async fn waiting(client: &Client) -> usize {
     client.query(WAITING, &[]).await.unwrap().len()
