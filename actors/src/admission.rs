@@ -64,7 +64,7 @@ impl Admission {
         }
         let (longest_wait, most_inside) = match importance {
             Importance::Created => (self.answer_time * 3 / 4, self.waiting.bound()),
-            Importance::Other => (self.answer_time / 8, self.waiting.bound() / 2),
+            Importance::Other => (self.answer_time / 16, self.waiting.bound() / 2),
         };
         inside < most_inside && self.standing() <= longest_wait
     }

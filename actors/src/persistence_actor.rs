@@ -40,7 +40,7 @@ impl Default for PersistenceSettings {
         Self {
             actors: 2,
             second_batch_rows: 16,
-            queue: 4096,
+            queue: 16_384,
             batch_rows: 128,
             batch_bytes: 1 << 20,
         }

@@ -49,14 +49,20 @@ impl Bench<'_> {
     async fn overload(&mut self) {
         let node = self.node().await;
         let capacity = closed_loop(node.hooks, self.closed(256)).await.rate();
-        let quiet = |time| self.open(capacity / 5.0, time, Orders::USUAL);
+        // Staff of no store could be told of so many orders: the outbox is left out of this.
+        let others = Orders {
+            stores: OTHER_STORES,
+            ..Orders::USUAL
+        };
+        let quiet = |time| self.open(capacity / 5.0, time, others);
         let before = open_loop(node.hooks, quiet(self.time())).await;
         let flood = Open {
             rate: capacity * 2.0,
-            connections: 1024,
+            // So many that the node, and not the number of callers, is the limit.
+            connections: 6000,
             warm_up: Duration::ZERO,
             time: Duration::from_secs(30),
-            orders: Orders::USUAL,
+            orders: others,
             when_busy: WhenBusy::LeftOut,
         };
         let flooded = open_loop(node.hooks, flood).await;
