@@ -70,12 +70,18 @@ async fn inflict(stage: &Stage, fault: Fault, lasts: Duration) {
                 stage.note("a worker of nginx is killed", Cause::Other, from);
             }
         }
-        Fault::KillPrimary | Fault::FreezePrimary | Fault::FreezeAndReplacePrimary => primary(stage, fault, lasts).await,
+        Fault::KillPrimary | Fault::FreezePrimary | Fault::FreezeAndReplacePrimary => {
+            primary(stage, fault, lasts).await
+        }
         Fault::FreezeStandby => {
-            stage.with_cluster(|cluster| cluster.signal(standby(&cluster.primary()), "STOP")).await;
+            stage
+                .with_cluster(|cluster| cluster.signal(standby(&cluster.primary()), "STOP"))
+                .await;
             tokio::time::sleep(lasts).await;
-            stage.with_cluster(|cluster| cluster.signal(standby(&cluster.primary()), "CONT")).await;
-            stage.note("the standby stands still, commits wait", Cause::DatabaseAway, from);
+            stage
+                .with_cluster(|cluster| cluster.signal(standby(&cluster.primary()), "CONT"))
+                .await;
+            stage.note("the standby stands still, commits wait", Cause::Other, from);
         }
         Fault::FillDisk => fill_disk(stage, lasts).await,
         Fault::CutDatabase(node) => {
@@ -118,11 +124,14 @@ async fn freeze(stage: &Stage, node: usize, what: &'static str, lasts: Duration)
 async fn primary(stage: &Stage, fault: Fault, lasts: Duration) {
     let from = Instant::now();
     let old = stage.cluster.primary();
-    let (frozen, what) = (old.clone(), match fault {
-        Fault::KillPrimary => "the primary is killed, the standby promoted",
-        Fault::FreezePrimary => "the primary stands still",
-        _ => "the primary stands still, the standby is promoted",
-    });
+    let (frozen, what) = (
+        old.clone(),
+        match fault {
+            Fault::KillPrimary => "the primary is killed, the standby promoted",
+            Fault::FreezePrimary => "the primary stands still",
+            _ => "the primary stands still, the standby is promoted",
+        },
+    );
     if fault == Fault::KillPrimary {
         stage.with_cluster(|cluster| cluster.kill_primary()).await;
     } else {
@@ -131,14 +140,14 @@ async fn primary(stage: &Stage, fault: Fault, lasts: Duration) {
     tokio::time::sleep(lasts).await;
     if fault == Fault::FreezePrimary {
         stage.with_cluster(move |cluster| cluster.signal(&old, "CONT")).await;
-        stage.note(what, Cause::DatabaseAway, from);
+        stage.note(what, Cause::Other, from);
         return;
     }
     stage.with_cluster(|cluster| cluster.promote()).await;
-    stage.note(what, Cause::DatabaseAway, from);
+    stage.note(what, Cause::Other, from);
     let from = Instant::now();
     stage.with_cluster(move |cluster| cluster.rejoin(&old)).await;
-    stage.note("the old primary joins again as the standby", Cause::DatabaseAway, from);
+    stage.note("the old primary joins again as the standby", Cause::Other, from);
 }
 
 /// A server that cannot write its log of changes ends; as a service manager would, it is started again.
@@ -158,7 +167,7 @@ async fn fill_disk(stage: &Stage, lasts: Duration) {
             }
         })
         .await;
-    stage.note("the disk of the database is full", Cause::DatabaseAway, from);
+    stage.note("the disk of the database is full", Cause::Other, from);
 }
 
 async fn database(stage: &Stage, node: usize, trouble: Trouble, what: &'static str, lasts: Duration) {
@@ -170,7 +179,7 @@ async fn database(stage: &Stage, node: usize, trouble: Trouble, what: &'static s
     for proxy in &stage.database_proxies[node] {
         proxy.heals();
     }
-    stage.note(what, Cause::DatabaseCut(node), from);
+    stage.note(what, Cause::Other, from);
 }
 
 async fn hooks(stage: &Stage, node: usize, trouble: Trouble, what: &'static str, lasts: Duration) {

@@ -69,6 +69,7 @@ async fn serve(
     from: IpAddr,
     mut trouble: watch::Receiver<Trouble>,
 ) {
+    let of_connections = trouble.clone();
     let mut listener = Some(listener);
     // Dropped with this task, and they end with it.
     let mut connections = tokio::task::JoinSet::new();
@@ -84,7 +85,7 @@ async fn serve(
             accepted = listening.accept() => {
                 // The client may have gone at once.
                 let Ok((client, _)) = accepted else { continue };
-                let trouble = trouble.clone();
+                let trouble = of_connections.clone();
                 connections.spawn(async move {
                     // Whatever ends it ends both sides.
                     let _ = forward(client, target, from, trouble).await;
@@ -118,12 +119,8 @@ async fn forward(
     }
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let both = async {
-        tokio::try_join!(
-            pump(from_client, to_server, trouble.clone()),
-            pump(from_server, to_client, trouble.clone()),
-        )
-    };
+    let (there, back) = (trouble.clone(), trouble.clone());
+    let both = async { tokio::try_join!(pump(from_client, to_server, there), pump(from_server, to_client, back),) };
     tokio::pin!(both);
     tokio::select! {
         done = &mut both => done.map(|_| ()),

@@ -50,10 +50,6 @@ pub(crate) enum Cause {
     Kill(usize),
     /// The node stood still.
     Freeze(usize),
-    /// The database took no commits.
-    DatabaseAway,
-    /// This node did not reach the database, or not in time.
-    DatabaseCut(usize),
     /// Answers of the Bot API were on their way when its connections were reset.
     TelegramCut,
     /// Nothing that a notice could be doubled by.
@@ -164,12 +160,10 @@ impl Stage {
     /// Notes a fault that has just ended.
     pub(crate) fn note(&self, what: &'static str, cause: Cause, from: Instant) {
         let to = Instant::now();
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).push(Done {
-            from,
-            to,
-            what,
-            cause,
-        });
+        self.done
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Done { from, to, what, cause });
     }
 
     /// Notes that a fault could not be done, and why.
@@ -197,7 +191,9 @@ impl Stage {
         let http = reqwest::Client::builder().timeout(patience).build().unwrap();
         for (index, node) in self.nodes.iter().enumerate() {
             let url = format!("http://{}/metrics", node.place.ops_addr);
-            let Ok(response) = http.get(url).send().await else { continue };
+            let Ok(response) = http.get(url).send().await else {
+                continue;
+            };
             let metrics = response.text().await.unwrap_or_default();
             if metrics.lines().any(|line| line == "orderhook_leader 1") {
                 return Some(index);
@@ -216,7 +212,9 @@ impl Node {
     /// SIGKILL. Returns whether it was alive until now.
     pub(crate) async fn kill(&self) -> bool {
         let mut process = self.process.lock().await;
-        let Some(mut process) = process.take() else { return false };
+        let Some(mut process) = process.take() else {
+            return false;
+        };
         let was_alive = process.try_wait().is_none();
         self.keep(&process.killed_log());
         was_alive
@@ -278,7 +276,10 @@ async fn prepare(cluster: &ReplicatedCluster) {
     }
     // The standby copies these settings when it joins.
     for setting in ["max_wal_size = '128MB'", "min_wal_size = '32MB'"] {
-        client.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await.unwrap();
+        client
+            .batch_execute(&format!("ALTER SYSTEM SET {setting}"))
+            .await
+            .unwrap();
     }
     client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
 }

@@ -16,6 +16,12 @@ pub(crate) struct Case<'a> {
     pub(crate) stored: &'a Stored,
 }
 
+/// How the complaint ends that a row says something else than what was sent.
+pub(crate) const NOT_AS_SENT: &str = "is not recorded as it was sent";
+
+/// How the complaint begins that the goods of an order did not leave as they should.
+pub(crate) const STOCK_MOVED: &str = "the stock moved is";
+
 /// Every acknowledged event is in the journal once, byte for byte, and nothing else is.
 pub(crate) fn recorded<'a>(case: &Case<'a>, wrong: &mut Vec<String>) -> Vec<Arrived<'a>> {
     let sent: HashMap<&str, &Sent<'_>> = case.sent.iter().map(|sent| (&*sent.request_id, *sent)).collect();
@@ -32,7 +38,7 @@ pub(crate) fn recorded<'a>(case: &Case<'a>, wrong: &mut Vec<String>) -> Vec<Arri
             && row.event == event.kind.as_str()
             && row.sm_timestamp == event.sm_timestamp.map(|time| time.to_utc());
         if !same {
-            wrong.push(format!("{} is not recorded as it was sent", row.request_id));
+            wrong.push(format!("{} {NOT_AS_SENT}", row.request_id));
         }
         history.push(Arrived::new(row, sent));
     }
@@ -121,7 +127,7 @@ fn differences(case: &Case<'_>, end: &Replayed) -> Vec<String> {
     let mut wrong = Vec::new();
     if case.stored.moved != end.moved {
         let (stored, model) = (&case.stored.moved, &end.moved);
-        wrong.push(format!("the stock moved is {stored:#?} and the model says {model:#?}"));
+        wrong.push(format!("{STOCK_MOVED} {stored:#?} and the model says {model:#?}"));
     }
     if let Some(Loaded(loaded)) = &case.stored.loaded
         && *loaded != end.view

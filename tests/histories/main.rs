@@ -31,6 +31,7 @@ mod report;
 mod rows;
 mod sent;
 mod stored;
+mod story;
 mod traffic;
 mod verdict;
 mod wire;

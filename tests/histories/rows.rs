@@ -65,16 +65,17 @@ pub(crate) struct Stored {
     pub(crate) moved: Vec<(Movement, DateTime<Utc>)>,
 }
 
-/// Reads the orders with these ids, in this order.
+/// Reads the orders with these ids, in this order. Of others nothing is told.
 pub(crate) async fn read(client: &Client, order_ids: &[String]) -> Vec<Stored> {
     let mut all: Vec<Stored> = order_ids.iter().map(|_| Stored::default()).collect();
     let orders: HashMap<&str, usize> = order_ids.iter().map(String::as_str).zip(0..).collect();
-    let of = |row: &Row| orders[row.get::<_, &str>("order_id")];
+    let of = |row: &Row| orders.get(row.get::<_, Option<&str>>("order_id")?).copied();
 
     let rows =
         "SELECT order_id, number, store_id, (document::jsonb ->> 'assembly_due_at')::timestamptz AS due FROM orders";
     for row in client.query(rows, &[]).await.unwrap() {
-        all[of(&row)].row = Some(OrderRow {
+        let Some(order) = of(&row) else { continue };
+        all[order].row = Some(OrderRow {
             number: row.get("number"),
             store_id: row.get("store_id"),
             assembly_due_at: row.get("due"),
@@ -84,11 +85,13 @@ pub(crate) async fn read(client: &Client, order_ids: &[String]) -> Vec<Stored> {
                   answered_at, node, request_id, body, notice::jsonb ->> 'kind' AS notice \
                   FROM order_events ORDER BY order_version NULLS LAST, received_at";
     for row in client.query(events, &[]).await.unwrap() {
-        all[of(&row)].events.push(event(&row));
+        let Some(order) = of(&row) else { continue };
+        all[order].events.push(event(&row));
     }
     let notices = "SELECT order_id, delivery_id, kind, role, chat_id FROM notices";
     for row in client.query(notices, &[]).await.unwrap() {
-        all[of(&row)].notices.push(Notice {
+        let Some(order) = of(&row) else { continue };
+        all[order].notices.push(Notice {
             delivery_id: DeliveryId(row.get("delivery_id")),
             kind: row.get("kind"),
             role: row.get("role"),
@@ -98,13 +101,14 @@ pub(crate) async fn read(client: &Client, order_ids: &[String]) -> Vec<Stored> {
     let moved = "SELECT order_id, line, store_id, product_id, (-quantity)::text AS quantity, moved_at \
                  FROM stock_movements ORDER BY moved_at, line";
     for row in client.query(moved, &[]).await.unwrap() {
+        let Some(order) = of(&row) else { continue };
         let movement = Movement {
             line: usize::try_from(row.get::<_, i32>("line")).unwrap(),
             store: row.get("store_id"),
             sku: row.get("product_id"),
             quantity: Quantity::parse_text(row.get("quantity")).unwrap(),
         };
-        all[of(&row)].moved.push((movement, row.get("moved_at")));
+        all[order].moved.push((movement, row.get("moved_at")));
     }
     all
 }

@@ -123,6 +123,7 @@ impl Nginx {
     }
 
     /// The processes that serve connections; the master replaces one that ends.
+    #[allow(dead_code, reason = "for tests/chaos, which includes this file")]
     pub(crate) fn workers(&self) -> Vec<u32> {
         let master = self.master.id();
         let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
