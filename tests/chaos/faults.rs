@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::fake_bot_api::{Fault as BotFault, Scope, Times};
 use crate::proxy::Trouble;
-use crate::schedule::{Fault, Planned, Schedule, TelegramFault};
+use crate::schedule::{Fault, NODES, Planned, Schedule, TelegramFault};
 use crate::stage::{Cause, Stage};
 
 /// Two faults of one lane are so far apart at least, even when the first took longer than planned.
@@ -15,6 +15,9 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(25);
 
 /// Longer than any node waits: the fake notices that the caller has left.
 const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// The fault in which Telegram asks the bot to wait.
+pub(crate) const TOO_MANY_REQUESTS: &str = "Telegram answers 429";
 
 /// Plays the whole schedule; afterwards everything runs and is connected again.
 pub(crate) async fn play(stage: &Stage, schedule: &Schedule, started: Instant, duration: Duration) {
@@ -40,6 +43,10 @@ async fn inflict(stage: &Stage, fault: Fault, lasts: Duration) {
     let from = Instant::now();
     match fault {
         Fault::KillNode(node) => kill(stage, node, "a node is killed", lasts).await,
+        Fault::KillEveryNode => {
+            let every = (0..NODES).map(|node| kill(stage, node, "a node is killed together with all others", lasts));
+            futures_util::future::join_all(every).await;
+        }
         Fault::FreezeNode(node) => freeze(stage, node, "a node stands still", lasts).await,
         Fault::KillLeader | Fault::FreezeLeader => {
             let Some(leader) = stage.leader().await else {
@@ -69,6 +76,13 @@ async fn inflict(stage: &Stage, fault: Fault, lasts: Duration) {
                 signal(*worker, "KILL");
                 stage.note("a worker of nginx is killed", Cause::Other, from);
             }
+        }
+        Fault::CrashPrimary => {
+            let primary = stage.cluster.primary();
+            stage.with_cluster(|cluster| cluster.kill_primary()).await;
+            tokio::time::sleep(lasts).await;
+            stage.with_cluster(move |cluster| cluster.wake(&primary)).await;
+            stage.note("the primary is killed and started again", Cause::Other, from);
         }
         Fault::KillPrimary | Fault::FreezePrimary | Fault::FreezeAndReplacePrimary => {
             primary(stage, fault, lasts).await
@@ -211,7 +225,7 @@ async fn telegram(stage: &Stage, fault: TelegramFault, lasts: Duration) {
         }
         TelegramFault::TooManyRequests(seconds) => {
             bot(BotFault::RetryAfter(seconds), Times::Next(2));
-            "Telegram answers 429"
+            TOO_MANY_REQUESTS
         }
         TelegramFault::Hang => {
             bot(BotFault::Hang(FOR_EVER), Times::Always);

@@ -66,5 +66,6 @@ async fn a_pool_in_which_everything_fails_loses_nothing() {
     println!("seed {}, {:?}", settings.seed, settings.duration);
     let page = run::run(&settings).await;
     println!("{page}");
+    assert!(page.sim["repeats"].as_u64() > Some(0), "no fault hit anything");
     assert!(page.is_all_zero(), "with seed {} not everything is zero", settings.seed);
 }

@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     KillNode(usize),
     /// The same to the node that sends to Telegram.
     KillLeader,
+    /// SIGKILL to all of them at once.
+    KillEveryNode,
     /// SIGSTOP to a node, and SIGCONT.
     FreezeNode(usize),
     /// The same to the node that sends to Telegram, for longer than it takes to be replaced.
@@ -30,6 +32,8 @@ pub(crate) enum Fault {
 
     /// SIGKILL to the primary; the standby is promoted, the old primary becomes its standby.
     KillPrimary,
+    /// SIGKILL to the primary, which is started again as it is.
+    CrashPrimary,
     /// SIGSTOP to the primary, and SIGCONT.
     FreezePrimary,
     /// A primary that is frozen when the standby is promoted, which kills it.
@@ -94,16 +98,18 @@ pub(crate) struct Schedule {
 /// A kind of fault: what it is this time, and the milliseconds that it lasts.
 type Kind = fn(&mut StdRng) -> (Fault, u64);
 
-const OF_NODES: [Kind; 6] = [
+const OF_NODES: [Kind; 7] = [
     |rng| (Fault::KillNode(node(rng)), rng.random_range(0..1500)),
     |rng| (Fault::KillLeader, rng.random_range(0..1500)),
+    |rng| (Fault::KillEveryNode, rng.random_range(0..1500)),
     |rng| (Fault::FreezeNode(node(rng)), rng.random_range(1000..8000)),
     |rng| (Fault::FreezeLeader, rng.random_range(6500..9000)),
     |rng| (Fault::DrainNode(node(rng)), rng.random_range(0..1000)),
     |_| (Fault::KillNginxWorker, 0),
 ];
-const OF_DATABASE: [Kind; 5] = [
+const OF_DATABASE: [Kind; 6] = [
     |rng| (Fault::KillPrimary, rng.random_range(0..3000)),
+    |rng| (Fault::CrashPrimary, rng.random_range(0..3000)),
     |rng| (Fault::FreezePrimary, rng.random_range(1000..7000)),
     |rng| (Fault::FreezeAndReplacePrimary, rng.random_range(1000..4000)),
     |rng| (Fault::FreezeStandby, rng.random_range(1000..6000)),
@@ -155,7 +161,7 @@ impl Schedule {
         Self {
             nodes: lane(&OF_NODES, 2000..6000),
             // What it needs besides, to promote and to join again, is a pause of its own.
-            database: lane(&OF_DATABASE, 6000..14_000),
+            database: lane(&OF_DATABASE, 5000..12_000),
             network: lane(&OF_NETWORK, 2000..8000),
             telegram: lane(&OF_TELEGRAM, 2000..7000),
         }
