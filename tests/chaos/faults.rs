@@ -13,6 +13,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// A node that drains has so long; its own deadline is 15 s.
 const DRAINED_WITHIN: Duration = Duration::from_secs(25);
 
+/// While the database is away nobody sends to Telegram; so long it is waited for.
+const LEADS_WITHIN: Duration = Duration::from_secs(5);
+
 /// Longer than any node waits: the fake notices that the caller has left.
 const FOR_EVER: Duration = Duration::from_secs(60);
 
@@ -49,7 +52,7 @@ async fn inflict(stage: &Stage, fault: Fault, lasts: Duration) {
         }
         Fault::FreezeNode(node) => freeze(stage, node, "a node stands still", lasts).await,
         Fault::KillLeader | Fault::FreezeLeader => {
-            let Some(leader) = stage.leader().await else {
+            let Some(leader) = stage.next_leader(LEADS_WITHIN).await else {
                 stage.skip("no node sent to Telegram at that moment");
                 return;
             };

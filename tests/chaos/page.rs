@@ -75,7 +75,7 @@ impl fmt::Display for Page {
             writeln!(f, "  {what:<56} {count:>6} {:>10.1}", time.as_secs_f64())?;
         }
         for (why, count) in &self.skipped {
-            writeln!(f, "  LEFT OUT {count} times: {why}")?;
+            writeln!(f, "  LEFT OUT ({count}): {why}")?;
         }
 
         let sim = |name: &str| self.sim[name].to_string();

@@ -185,8 +185,20 @@ impl Stage {
         tokio::task::spawn_blocking(move || work(&cluster)).await.unwrap();
     }
 
-    /// The index of the node that sends to Telegram, if one says so.
-    pub(crate) async fn leader(&self) -> Option<usize> {
+    /// The index of the node that sends to Telegram, once one does; `None` when none does within `patience`.
+    pub(crate) async fn next_leader(&self, patience: Duration) -> Option<usize> {
+        let given_up = Instant::now() + patience;
+        loop {
+            let leader = self.leader().await;
+            if leader.is_some() || Instant::now() > given_up {
+                return leader;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The index of the node that says that it sends to Telegram.
+    async fn leader(&self) -> Option<usize> {
         let patience = Duration::from_secs(1);
         let http = reqwest::Client::builder().timeout(patience).build().unwrap();
         for (index, node) in self.nodes.iter().enumerate() {
