@@ -12,7 +12,7 @@ use crate::told::{Said, Telling, Told};
 /// connection is cut: bytes in the buffers of two sockets and a proxy.
 const ON_THE_WIRE: Duration = Duration::from_secs(1);
 
-/// A sender whose message is never repeated was in trouble soon after it, if at all.
+/// The trouble that had a message sent again came soon after it: a longer wait hides behind anything.
 const SOON: Duration = Duration::from_secs(60);
 
 /// What became of the notices.
@@ -184,11 +184,11 @@ impl Notices {
 /// Why the first message was not recorded when the second was sent: its sender died or stood still, or the
 /// answer to it was lost. That the database was away meanwhile is no excuse.
 fn explanation(first: &Telling, second: Option<&Telling>, done: &[Done]) -> Option<&'static str> {
-    if first.is_answer_lost || second.is_some_and(|second| second.is_answer_lost) {
+    if first.is_answer_lost {
         return Some("the answer was lost");
     }
     let from = first.at - ON_THE_WIRE;
-    let to = second.map_or(first.at + SOON, |second| second.at);
+    let to = second.map_or(first.at + SOON, |second| second.at.min(first.at + SOON));
     let of_sender = |cause: fn(usize) -> Cause| {
         let cause = first.sender.map(cause);
         let mut of_cause = done.iter().filter(|done| Some(done.cause) == cause);
