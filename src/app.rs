@@ -174,6 +174,7 @@ impl App {
                 actors: actor_threads,
                 ..PersistenceSettings::default()
             },
+            answer_time: args.answer_deadline,
             rules: Rules {
                 assembly_time: TimeDelta::from_std(args.assembly_time)?,
             },
@@ -220,7 +221,7 @@ impl App {
         }
         let wake = {
             let notifier = notifier.clone();
-            Arc::new(move |_notices: u32| notifier.wake())
+            Arc::new(move || notifier.wake())
         };
         let actors = Actors::start(system, store, &(wake as NoticesWritten));
         let limits = Limits {

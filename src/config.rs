@@ -135,7 +135,7 @@ pub struct ServeArgs {
 /// How logs are written; for every command.
 #[derive(Debug, Clone, Args)]
 pub struct LogArgs {
-    /// What is logged, as tracing directives
+    /// What is logged: a level, or levels of targets as in info,orderhook=debug
     #[arg(long, env = "ORDERHOOK_LOG", default_value = "info")]
     pub log: String,
 

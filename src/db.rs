@@ -242,6 +242,13 @@ fn pool_error(error: &PoolError) -> StoreError {
     }
 }
 
+/// Whether a statement failed because a delivery of it is stored already.
+pub(crate) fn is_stored_already(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|refused| {
+        *refused.code() == SqlState::UNIQUE_VIOLATION && refused.constraint() == Some("order_arrivals_pkey")
+    })
+}
+
 /// What a failed statement asks for.
 pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
     let text = with_causes(error);
@@ -249,11 +256,6 @@ pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
         // No answer of the server: the connection is gone, or was never there.
         return StoreError::Transient(text);
     };
-    // Another node is storing the same delivery: once more, and it will be found stored.
-    let constraint = error.as_db_error().and_then(tokio_postgres::error::DbError::constraint);
-    if *state == SqlState::UNIQUE_VIOLATION && constraint == Some("order_arrivals_pkey") {
-        return StoreError::Transient(text);
-    }
     let class = &state.code()[..2];
     if class == "22" || class == "23" {
         StoreError::Data(text)

@@ -140,6 +140,11 @@ fn describe() {
         actors::MAILBOX_REFUSED_TOTAL,
         "Commands refused because a mailbox was full"
     );
+    describe_gauge!(
+        actors::STANDING_WAIT_SECONDS,
+        Unit::Seconds,
+        "The shortest wait for a transaction in the last interval; above an eighth of the answer deadline hooks are refused"
+    );
     describe_gauge!(actors::ORDERS_ACTIVE, "Order actors alive in this process");
     describe_counter!(
         actors::ORDER_ACTORS_TOTAL,
@@ -247,6 +252,7 @@ fn register_zeros() {
         counter!(name).increment(0);
     }
     for name in [
+        actors::STANDING_WAIT_SECONDS,
         actors::ORDERS_ACTIVE,
         actors::COMMITS_IN_FLIGHT,
         HOOKS_IN_FLIGHT,

@@ -9,8 +9,9 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogArgs, LogFormat};
 
@@ -19,22 +20,25 @@ use crate::config::{LogArgs, LogFormat};
 /// # Errors
 /// The directives cannot be parsed.
 pub fn start(args: &LogArgs) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(&args.log)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let wanted: Targets = args.log.parse()?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(wanted);
     let started = match args.log_format {
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .try_init(),
-        LogFormat::Pretty => builder
-            .with_target(false)
-            .with_ansi(std::io::stderr().is_terminal())
-            .compact()
-            .try_init(),
+        LogFormat::Json => {
+            let lines = lines
+                .json()
+                .flatten_event(true)
+                .with_current_span(true)
+                .with_span_list(false);
+            registry.with(lines).try_init()
+        }
+        LogFormat::Pretty => {
+            let lines = lines
+                .with_target(false)
+                .with_ansi(std::io::stderr().is_terminal())
+                .compact();
+            registry.with(lines).try_init()
+        }
     };
     // Several nodes in one test process share the first subscriber.
     let _ = started;

@@ -7,6 +7,7 @@
 //! ```
 //!
 //! # Layout
+//! - [`admission`]: whether a node takes one more hook.
 //! - [`registry`]: finds, starts and retires order actors.
 //! - [`order_actor`]: one order, strictly one event at a time.
 //! - [`persistence_actor`]: group commit.
@@ -16,6 +17,7 @@
 //! - [`ports`]: what the outside must provide.
 //! - [`system`]: starts all of them, and drains them in reverse.
 
+pub mod admission;
 pub mod answers_actor;
 pub mod error;
 pub mod mailbox;

@@ -13,6 +13,9 @@ pub const MAILBOX_WAIT_SECONDS: &str = "orderhook_mailbox_wait_seconds";
 pub const MAILBOX_HANDLE_SECONDS: &str = "orderhook_mailbox_handle_seconds";
 /// Commands refused because a mailbox was full, by actor kind. Counter.
 pub const MAILBOX_REFUSED_TOTAL: &str = "orderhook_mailbox_refused_total";
+/// The shortest time that a hook waited for its transaction in the last interval with any; above an eighth of
+/// the answer deadline the node refuses hooks. Gauge.
+pub const STANDING_WAIT_SECONDS: &str = "orderhook_standing_wait_seconds";
 /// Order actors alive. Gauge.
 pub const ORDERS_ACTIVE: &str = "orderhook_orders_active";
 /// Order actors that were started, retired, lost to a panic, or took their state from a stored row, by

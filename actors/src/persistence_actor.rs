@@ -5,18 +5,20 @@
 //! worth its price, so that neither PostgreSQL nor this process waits for the other. An order always goes
 //! to the same actor, and waits for its commit there, so that a batch never holds two commits of one order.
 
+mod fair_queue;
 mod flush;
 
-use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use tokio::sync::oneshot;
 
+use crate::admission::Admission;
 use crate::error::DeliverError;
 use crate::mailbox::{Command, Envelope, Handle, MailboxStats, Refused, Waiting};
 use crate::ports::{Commit, Committed, OrderStore};
+use fair_queue::FairQueue;
 
 /// How much may gather.
 #[derive(Debug, Clone, Copy)]
@@ -27,9 +29,9 @@ pub struct PersistenceSettings {
     pub second_batch_rows: usize,
     /// Commits that may wait in one actor; beyond that a hook is refused.
     pub queue: usize,
-    /// The most commits in one transaction.
+    /// The most commits in one transaction: those who come next wait for it.
     pub batch_rows: usize,
-    /// The most bytes of bodies in one transaction.
+    /// The most bytes of bodies in one transaction, so that orders of hundreds of lines do not hold up others.
     pub batch_bytes: usize,
 }
 
@@ -39,14 +41,14 @@ impl Default for PersistenceSettings {
             actors: 2,
             second_batch_rows: 16,
             queue: 4096,
-            batch_rows: 256,
-            batch_bytes: 8 << 20,
+            batch_rows: 128,
+            batch_bytes: 1 << 20,
         }
     }
 }
 
-/// Called with the number of notices that a transaction left for the sender.
-pub type NoticesWritten = Arc<dyn Fn(u32) + Send + Sync>;
+/// Called when a transaction has left notices for the sender.
+pub type NoticesWritten = Arc<dyn Fn() + Send + Sync>;
 
 /// How others reach the persistence actors.
 #[derive(Clone)]
@@ -63,6 +65,7 @@ impl PersistenceHandle {
         store: &Arc<dyn OrderStore>,
         notices_written: &NoticesWritten,
         stats: &Arc<MailboxStats>,
+        admission: &Arc<Admission>,
     ) -> Self {
         let actors = arbiters
             .iter()
@@ -71,11 +74,13 @@ impl PersistenceHandle {
             .map(|arbiter| {
                 let store = Arc::clone(store).for_writer();
                 let notices_written = Arc::clone(notices_written);
+                let admission = Arc::clone(admission);
                 Handle::start(arbiter, settings.queue, stats, move |_| PersistenceActor {
                     store,
                     settings,
                     notices_written,
-                    queue: VecDeque::new(),
+                    admission,
+                    queue: FairQueue::default(),
                     flushing: 0,
                 })
             })
@@ -145,7 +150,8 @@ pub struct PersistenceActor {
     store: Arc<dyn OrderStore>,
     settings: PersistenceSettings,
     notices_written: NoticesWritten,
-    queue: VecDeque<Pending>,
+    admission: Arc<Admission>,
+    queue: FairQueue<Pending>,
     /// Transactions under way.
     flushing: usize,
 }
@@ -166,7 +172,9 @@ impl Handler<Envelope<PersistenceCommand>> for PersistenceActor {
 
     fn handle(&mut self, envelope: Envelope<PersistenceCommand>, context: &mut Self::Context) {
         let (PersistenceCommand::Commit { commit, reply }, waiting, _span) = envelope.open();
-        self.queue.push_back(Pending { commit, reply, waiting });
+        let order = commit.order.as_ref();
+        let store_id = order.and_then(|order| order.document.as_ref().map(|document| document.store_id.clone()));
+        self.queue.push(store_id, Pending { commit, reply, waiting });
         self.flush(context);
     }
 }
@@ -200,8 +208,10 @@ impl PersistenceActor {
             if full && !batch.is_empty() {
                 break;
             }
-            batch.extend(self.queue.pop_front());
+            batch.extend(self.queue.pop());
         }
+        let deadlines = batch.iter().map(|pending| pending.commit.deadline);
+        self.admission.transaction_begins(deadlines);
         batch
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use orderhook_domain::apply::{Outcome, Rules};
 use orderhook_domain::protocol::FieldError;
 
+use crate::admission::Admission;
 use crate::answers_actor::{AnswersCommand, AnswersHandle};
 use crate::error::DeliverError;
 use crate::mailbox::{MailboxShown, MailboxStats};
@@ -23,6 +24,8 @@ pub struct SystemSettings {
     pub orders: OrderSettings,
     /// Persistence actors.
     pub persistence: PersistenceSettings,
+    /// Within this time a hook must be answered: what would wait too long is not admitted.
+    pub answer_time: Duration,
     /// The partner's rules.
     pub rules: Rules,
     /// How long after a hook's deadline an order waits for a transaction that was sent.
@@ -35,6 +38,8 @@ pub struct Actors {
     pub orders: OrderRegistry,
     /// Where answers are noted.
     pub answers: AnswersHandle,
+    /// Asked before a hook is read.
+    pub admission: Arc<Admission>,
     persistence: PersistenceHandle,
     order_stats: Arc<MailboxStats>,
     persistence_stats: Arc<MailboxStats>,
@@ -58,12 +63,14 @@ impl Actors {
         let persistence_stats = MailboxStats::new::<PersistenceCommand>("persistence");
         let answers_stats = MailboxStats::new::<AnswersCommand>("answers");
 
+        let admission = Admission::new(settings.answer_time, Arc::clone(&persistence_stats));
         let persistence = PersistenceHandle::start(
             &handles,
             settings.persistence,
             &store,
             notices_written,
             &persistence_stats,
+            &admission,
         );
         let answers = AnswersHandle::start(&handles[0], &store, &answers_stats);
         let context = Arc::new(OrderContext {
@@ -86,6 +93,7 @@ impl Actors {
         Self {
             orders,
             answers,
+            admission,
             persistence,
             order_stats,
             persistence_stats,
@@ -112,6 +120,7 @@ impl Actors {
             notes: Vec::new(),
             errors,
             order: None,
+            keeps_document: false,
             stock: Vec::new(),
             notice: None,
             deadline,

@@ -12,6 +12,9 @@ pub(crate) const EVENTS: [&str; 6] = [
     "order.delivered",
 ];
 
+/// The store whose chats are told.
+pub(crate) const STORE: u32 = 8001;
+
 /// Stands for the order id in a template; every id has the same length.
 const PLACE: &str = "B0000000000";
 const TOKEN: &str = "bench";
@@ -26,8 +29,8 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    fn new(event: usize, lines: usize) -> Self {
-        let body = body(event, lines);
+    fn new(event: usize, lines: usize, store: u32) -> Self {
+        let body = body(event, lines, store);
         // The request id is the order id and the event: unique, as nginx would make it.
         let head = format!(
             "POST /sbermarket/orders/hook/ HTTP/1.1\r\nHost: bench\r\nClient-Token: {TOKEN}\r\n\
@@ -44,18 +47,18 @@ impl Template {
         }
     }
 
-    /// The request for this order.
-    pub(crate) fn request(&mut self, order: u64) -> &[u8] {
-        let id = order_id(order);
-        for place in self.places {
+    /// The request for this order. Requests with another `request` are other deliveries.
+    fn request(&mut self, request: u64, order: u64) -> &[u8] {
+        for (place, number) in self.places.into_iter().zip([request, order]) {
+            let id = order_id(number);
             self.request[place..place + id.len()].copy_from_slice(id.as_bytes());
         }
         &self.request
     }
 
     /// The body for this order.
-    pub(crate) fn body(&mut self, order: u64) -> &[u8] {
-        self.request(order);
+    fn body(&mut self, order: u64) -> &[u8] {
+        self.request(order, order);
         &self.request[self.body_from..]
     }
 }
@@ -67,16 +70,27 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Orders of so many lines.
+    /// Orders of so many lines in the store that has chats.
     pub(crate) fn new(lines: usize) -> Self {
+        Self::of_store(lines, STORE)
+    }
+
+    /// Orders of so many lines in a store.
+    pub(crate) fn of_store(lines: usize, store: u32) -> Self {
+        let template = |event| Template::new(event, lines, store);
         Self {
-            templates: (0..EVENTS.len()).map(|event| Template::new(event, lines)).collect(),
+            templates: (0..EVENTS.len()).map(template).collect(),
         }
     }
 
     /// One request.
     pub(crate) fn request(&mut self, order: u64, event: usize) -> &[u8] {
-        self.templates[event].request(order)
+        self.templates[event].request(order, order)
+    }
+
+    /// One more request about an order that has had this event before.
+    pub(crate) fn request_again(&mut self, request: u64, order: u64, event: usize) -> &[u8] {
+        self.templates[event].request(request, order)
     }
 
     /// Its body.
@@ -95,7 +109,7 @@ pub(crate) const fn token() -> &'static str {
     TOKEN
 }
 
-fn body(event: usize, lines: usize) -> String {
+fn body(event: usize, lines: usize, store: u32) -> String {
     let mut positions = String::new();
     for line in 0..lines {
         let comma = if line == 0 { "" } else { "," };
@@ -109,7 +123,7 @@ fn body(event: usize, lines: usize) -> String {
         .unwrap();
     }
     format!(
-        "{{\"event_type\":\"{}\",\"payload\":{{\"originalOrderId\":\"{PLACE}\",\"store_id\":\"8001\",\
+        "{{\"event_type\":\"{}\",\"payload\":{{\"originalOrderId\":\"{PLACE}\",\"store_id\":\"{store}\",\
          \"customer\":{{\"name\":\"Тест Тестов\",\"phone\":\"+79000000001\"}},\
          \"delivery\":{{\"expectedFrom\":\"2026-03-01T15:00:00+03:00\",\"expectedTo\":\"2026-03-01T17:00:00+03:00\"}},\
          \"positions\":[{positions}],\"total\":{{\"totalPrice\":\"1438.40\",\"discountTotalPrice\":\"1278.40\"}},\

@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::bodies::{EVENTS, Script};
+use crate::bodies::{EVENTS, STORE, Script};
 
 /// The next order that nobody has played yet; every run gets orders of its own.
 static NEXT_ORDER: AtomicU64 = AtomicU64::new(1);
@@ -26,6 +26,10 @@ pub(crate) struct Answers {
     pub(crate) accepted: u64,
     /// Other answers, by status.
     pub(crate) refused: std::collections::BTreeMap<u16, u64>,
+    /// Those of them that were about order.created.
+    pub(crate) refused_created: u64,
+    /// Requests that were due while every connection waited for an answer, and were left out.
+    pub(crate) left_out: u64,
     /// The measured time.
     pub(crate) elapsed: Duration,
     /// Microseconds until the answer, of those that were accepted.
@@ -40,19 +44,22 @@ impl Answers {
         Self {
             accepted: 0,
             refused: std::collections::BTreeMap::new(),
+            refused_created: 0,
+            left_out: 0,
             elapsed: Duration::ZERO,
             latency: micros(),
             refused_latency: micros(),
         }
     }
 
-    fn count(&mut self, status: u16, latency: Duration) {
+    fn count(&mut self, play: &Play, status: u16, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap().max(1);
         if status == 200 {
             self.accepted += 1;
             self.latency.saturating_record(micros);
         } else {
             *self.refused.entry(status).or_default() += 1;
+            self.refused_created += u64::from(play.event == 0);
             self.refused_latency.saturating_record(micros);
         }
     }
@@ -68,34 +75,76 @@ impl Answers {
     }
 }
 
+/// What a connection plays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Orders {
+    /// Lines of every order.
+    pub(crate) lines: usize,
+    /// Connections take these stores in turn.
+    pub(crate) stores: (u32, u32),
+    /// All connections play changes of this one order.
+    pub(crate) only: Option<u64>,
+    /// Only the first event of every order.
+    pub(crate) created_only: bool,
+}
+
+impl Orders {
+    /// Orders of eight lines in the store that has chats.
+    pub(crate) const USUAL: Self = Self {
+        lines: 8,
+        stores: (STORE, STORE),
+        only: None,
+        created_only: false,
+    };
+
+    /// A number for something that was never sent before.
+    pub(crate) fn next() -> u64 {
+        NEXT_ORDER.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What the connection with this number plays.
+    fn play(self, connection: usize) -> Play {
+        let (first, last) = self.stores;
+        let store = first + u32::try_from(connection).unwrap() % (last - first + 1);
+        Play {
+            script: Script::of_store(self.lines, store),
+            order: self.only.unwrap_or_else(Self::next),
+            event: usize::from(self.only.is_some()),
+            orders: self,
+        }
+    }
+}
+
 /// Where a connection stands: which event of which order comes next.
 struct Play {
     script: Script,
     order: u64,
     event: usize,
+    orders: Orders,
 }
 
 impl Play {
-    fn new(lines: usize) -> Self {
-        Self {
-            script: Script::new(lines),
-            order: NEXT_ORDER.fetch_add(1, Ordering::Relaxed),
-            event: 0,
-        }
-    }
-
     fn request(&mut self) -> &[u8] {
-        self.script.request(self.order, self.event)
+        match self.orders.only {
+            Some(order) => self.script.request_again(Orders::next(), order, self.event),
+            None => self.script.request(self.order, self.event),
+        }
     }
 
     /// The next event of the order once this one was accepted; a refused one is repeated.
     fn answered(&mut self, status: u16) {
-        if status == 200 {
-            self.event += 1;
-            if self.event == EVENTS.len() {
-                self.event = 0;
-                self.order = NEXT_ORDER.fetch_add(1, Ordering::Relaxed);
-            }
+        if status != 200 {
+            return;
+        }
+        if self.orders.only.is_some() {
+            // The two changes in turn.
+            self.event = 3 - self.event;
+            return;
+        }
+        self.event += 1;
+        if self.event == EVENTS.len() || self.orders.created_only {
+            self.event = 0;
+            self.order = Orders::next();
         }
     }
 }
@@ -130,8 +179,8 @@ pub(crate) struct Closed {
     pub(crate) warm_up: Duration,
     /// Counted.
     pub(crate) time: Duration,
-    /// Lines of every order.
-    pub(crate) lines: usize,
+    /// What is played.
+    pub(crate) orders: Orders,
 }
 
 /// Plays a closed loop.
@@ -140,12 +189,12 @@ pub(crate) async fn closed_loop(addr: SocketAddr, run: Closed) -> Answers {
     let begin = Instant::now() + run.warm_up;
     let end = begin + run.time;
     let mut tasks = Vec::new();
-    for _ in 0..run.connections {
+    for connection in 0..run.connections {
         let answers = Arc::clone(&answers);
         tasks.push(tokio::spawn(async move {
             let mut stream = TcpStream::connect(addr).await.unwrap();
             stream.set_nodelay(true).unwrap();
-            let mut play = Play::new(run.lines);
+            let mut play = run.orders.play(connection);
             let mut buffer = Vec::with_capacity(1024);
             loop {
                 let sent = Instant::now();
@@ -156,7 +205,7 @@ pub(crate) async fn closed_loop(addr: SocketAddr, run: Closed) -> Answers {
                 let status = read_answer(&mut stream, &mut buffer).await.unwrap();
                 let now = Instant::now();
                 if sent >= begin && now <= end {
-                    answers.lock().unwrap().count(status, now - sent);
+                    answers.lock().unwrap().count(&play, status, now - sent);
                 }
                 play.answered(status);
             }
@@ -181,6 +230,19 @@ pub(crate) struct Open {
     pub(crate) warm_up: Duration,
     /// Counted.
     pub(crate) time: Duration,
+    /// What is played.
+    pub(crate) orders: Orders,
+    /// What becomes of a request that is due while every connection waits for an answer.
+    pub(crate) when_busy: WhenBusy,
+}
+
+/// Both are answers to the question who has to wait when a service is slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhenBusy {
+    /// It is sent as soon as possible, and its latency counts from the moment that it was due.
+    Late,
+    /// It is left out: the service is offered more than it takes on purpose.
+    LeftOut,
 }
 
 /// A connection that waits for its next request.
@@ -210,7 +272,7 @@ pub(crate) async fn open_loop(addr: SocketAddr, run: Open) -> Answers {
     let begin = Instant::now() + run.warm_up;
     let end = begin + run.time;
     let mut readers = Vec::new();
-    for _ in 0..run.connections {
+    for connection in 0..run.connections {
         let stream = std::net::TcpStream::connect(addr).unwrap();
         stream.set_nodelay(true).unwrap();
         let reading = stream.try_clone().unwrap();
@@ -221,7 +283,7 @@ pub(crate) async fn open_loop(addr: SocketAddr, run: Open) -> Answers {
         let returned = due.clone();
         idle.waiting.lock().unwrap().push_back(Idle {
             stream,
-            play: Play::new(8),
+            play: run.orders.play(connection),
             due,
         });
         let (answers, idle) = (Arc::clone(&answers), Arc::clone(&idle));
@@ -230,7 +292,7 @@ pub(crate) async fn open_loop(addr: SocketAddr, run: Open) -> Answers {
             while let Some((due, mut played)) = requests.recv().await {
                 let status = read_answer(&mut reading, &mut buffer).await.unwrap();
                 if due >= begin && due < end {
-                    answers.lock().unwrap().count(status, due.elapsed());
+                    answers.lock().unwrap().count(&played.play, status, due.elapsed());
                 }
                 played.play.answered(status);
                 let Played { play, stream } = played;
@@ -263,11 +325,14 @@ pub(crate) async fn open_loop(addr: SocketAddr, run: Open) -> Answers {
         let _ = reader.await;
     }
     let mut answers = std::mem::replace(&mut *answers.lock().unwrap(), Answers::new());
+    answers.left_out = sender.join().unwrap();
     answers.elapsed = run.time;
     answers
 }
 
-fn send_when_due(idle: &IdleConnections, run: Open, end: Instant) {
+/// Returns how many requests were left out.
+fn send_when_due(idle: &IdleConnections, run: Open, end: Instant) -> u64 {
+    let mut left_out = 0;
     let mut due = Instant::now();
     let step = Duration::from_secs_f64(1.0 / run.rate);
     while due < end {
@@ -276,6 +341,11 @@ fn send_when_due(idle: &IdleConnections, run: Open, end: Instant) {
             std::thread::sleep(due - now);
         }
         let mut waiting = idle.waiting.lock().unwrap();
+        if waiting.is_empty() && run.when_busy == WhenBusy::LeftOut {
+            left_out += 1;
+            due += step;
+            continue;
+        }
         while waiting.is_empty() {
             waiting = idle.changed.wait(waiting).unwrap();
         }
@@ -290,4 +360,5 @@ fn send_when_due(idle: &IdleConnections, run: Open, end: Instant) {
         reader.send((due, Played { play, stream })).unwrap();
         due += step;
     }
+    left_out
 }

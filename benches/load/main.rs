@@ -24,6 +24,7 @@ mod floors;
 mod process;
 mod report;
 mod rows;
+mod scenarios;
 mod store;
 
 use std::net::SocketAddr;
@@ -31,7 +32,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use client::{Answers, Closed, Open, closed_loop, open_loop};
+use client::{Answers, Closed, Open, Orders, WhenBusy, closed_loop, open_loop};
 use cluster::Cluster;
 use fake_bot_api::FakeBotApi;
 use orderhook::config::{LogArgs, LogFormat};
@@ -58,6 +59,9 @@ struct Args {
     /// Where the JSON goes
     #[arg(long, default_value = "target/bench.json")]
     json: std::path::PathBuf,
+    /// Also so many minutes of 3000 hooks/s, watching the memory
+    #[arg(long, default_value_t = 0)]
+    soak_minutes: u64,
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -128,6 +132,7 @@ async fn measure(args: &Args) {
         eprintln!("repetition {repetition} of {}", args.repetitions);
         bench.repetition().await;
     }
+    bench.scenarios().await;
     bench.figures.print();
     let json = serde_json::to_string_pretty(&bench.figures).unwrap();
     if let Some(folder) = args.json.parent() {
@@ -232,6 +237,8 @@ impl Bench<'_> {
                         connections: 256,
                         warm_up: Duration::from_secs(1),
                         time: self.time(),
+                        orders: Orders::USUAL,
+                        when_busy: WhenBusy::Late,
                     };
                     self.run(who, &name, async |addr| open_loop(addr, run).await).await;
                 }
@@ -244,7 +251,7 @@ impl Bench<'_> {
             connections,
             warm_up: Duration::from_secs(1),
             time: self.time(),
-            lines: 8,
+            orders: Orders::USUAL,
         }
     }
 

@@ -68,6 +68,11 @@ fn commit(script: &mut Script, number: u64, event: usize, before: Option<Arc<Ord
         assembly_time: TimeDelta::minutes(60),
     };
     let transition = apply(&before, &delivery, rules, &HashSet::new()).unwrap();
+    let keeps_document = before.version > 0
+        && transition
+            .order
+            .as_ref()
+            .is_some_and(|order| order.document == before.document);
     Commit {
         arrival: Arc::new(Arrival {
             delivery_id,
@@ -84,6 +89,7 @@ fn commit(script: &mut Script, number: u64, event: usize, before: Option<Arc<Ord
         notes: transition.notes,
         errors: Vec::new(),
         order: transition.order.map(Arc::new),
+        keeps_document,
         stock: transition.stock,
         notice: transition.notice,
         deadline: Instant::now() + Duration::from_secs(60),

@@ -184,8 +184,9 @@ async fn replay(database: &Database, args: ReplayArgs, out: &mut dyn Write) -> a
             assembly_time: TimeDelta::from_std(args.assembly_time)?,
         },
         patience: REPLAY_DEADLINE,
+        answer_time: REPLAY_DEADLINE,
     };
-    let actors = Actors::start(settings, store, &(Arc::new(|_| {}) as _));
+    let actors = Actors::start(settings, store, &(Arc::new(|| {}) as _));
     let mut refused = false;
     for delivery_id in args.delivery_ids {
         let outcome = replay_one(database, &actors, delivery_id, &args.by)

@@ -1,16 +1,20 @@
-//! A batch of commits as the parallel arrays that `commit_batch.sql` takes.
+//! A batch of commits as the rows that `commit_batch.sql` takes, and the statement for it.
 
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
-use orderhook_actors::ports::{Commit, StoreError};
-use orderhook_domain::event::EventKind;
-use orderhook_domain::order::Order;
+use orderhook_actors::ports::{Arrival, Commit};
+use orderhook_domain::event::{EventKind, KeptObject};
+use orderhook_domain::ids::OrderId;
+use orderhook_domain::notice::Notice;
+use orderhook_domain::order::{Document, Memory, Order};
 use orderhook_domain::protocol::FieldError;
 use rust_decimal::Decimal;
 use serde::Serialize;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
+
+use crate::db::stored_json::StoredJson;
 
 /// The word for an event whose body could not be read far enough to know it.
 pub(crate) const UNREADABLE: &str = "unreadable";
@@ -19,270 +23,254 @@ type Time = Option<DateTime<Utc>>;
 
 const COMMIT_BATCH: &str = include_str!("../../sql/queries/commit_batch.sql");
 
-/// The statement of a group commit, with only the parts that the batch needs.
-pub(crate) fn commit_statement(has_stock: bool, has_notices: bool) -> &'static str {
-    static STATEMENTS: LazyLock<[String; 4]> = LazyLock::new(|| {
-        [(false, false), (false, true), (true, false), (true, true)].map(|(has_stock, has_notices)| {
-            let mut is_wanted = true;
-            let mut statement = String::with_capacity(COMMIT_BATCH.len());
-            for line in COMMIT_BATCH.lines() {
-                match line {
-                    "-- only with stock" => is_wanted = has_stock,
-                    "-- only with notices" => is_wanted = has_notices,
-                    "-- end" => is_wanted = true,
-                    line if is_wanted => {
-                        statement.push_str(line);
-                        statement.push('\n');
-                    }
-                    _ => {}
+/// What a batch has, and its statement must be able to do.
+#[derive(Debug, Clone, Copy, Default)]
+struct Parts {
+    new_orders: bool,
+    known_orders: bool,
+    stock: bool,
+    notices: bool,
+}
+
+impl Parts {
+    /// Every combination has a number.
+    const COMBINATIONS: usize = 16;
+
+    const fn number(self) -> usize {
+        self.new_orders as usize
+            | (self.known_orders as usize) << 1
+            | (self.stock as usize) << 2
+            | (self.notices as usize) << 3
+    }
+
+    const fn of_number(number: usize) -> Self {
+        Self {
+            new_orders: number & 1 != 0,
+            known_orders: number & 2 != 0,
+            stock: number & 4 != 0,
+            notices: number & 8 != 0,
+        }
+    }
+
+    /// `commit_batch.sql` without the parts that are not wanted.
+    fn statement(self) -> String {
+        let mut is_wanted = true;
+        let mut statement = String::with_capacity(COMMIT_BATCH.len());
+        for line in COMMIT_BATCH.lines() {
+            match line {
+                "-- only with new orders" => is_wanted = self.new_orders,
+                "-- only with known orders" => is_wanted = self.known_orders,
+                "-- only with both" => is_wanted = self.new_orders && self.known_orders,
+                "-- only with stock" => is_wanted = self.stock,
+                "-- only with notices" => is_wanted = self.notices,
+                "-- end" => is_wanted = true,
+                comment if comment.trim_start().starts_with("--") => {}
+                line if is_wanted => {
+                    statement.push_str(line);
+                    statement.push('\n');
                 }
+                _ => {}
             }
-            statement
-        })
-    });
-    &STATEMENTS[usize::from(has_stock) * 2 + usize::from(has_notices)]
+        }
+        statement
+    }
 }
 
-/// One element per commit in every array.
-#[derive(Default)]
-pub(crate) struct CommitColumns<'a> {
-    position: Vec<i32>,
-    delivery_id: Vec<Uuid>,
-    order_id: Vec<Option<&'a str>>,
-    event: Vec<&'a str>,
-    event_type: Vec<Option<&'a str>>,
-    received_at: Vec<DateTime<Utc>>,
-    sm_timestamp: Vec<Time>,
-    outcome: Vec<&'a str>,
-    notes: Vec<Option<String>>,
-    errors: Vec<Option<String>>,
-    request_id: Vec<Option<&'a str>>,
-    replay_of: Vec<Option<Uuid>>,
-    replayed_by: Vec<Option<&'a str>>,
-    body: Vec<&'a [u8]>,
-    notice: Vec<Option<String>>,
-    notice_kind: Vec<Option<&'a str>>,
-    version: Vec<Option<i64>>,
-    wants_number: Vec<bool>,
-    store_id: Vec<Option<&'a str>>,
-    status: Vec<Option<&'a str>>,
-    closed: Vec<bool>,
-    conflict: Vec<bool>,
-    created_at: Vec<Time>,
-    paid_at: Vec<Time>,
-    shipped_at: Vec<Time>,
-    delivered_at: Vec<Time>,
-    cancelled_at: Vec<Time>,
-    cancel_reason: Vec<Option<&'a str>>,
-    delivery_from: Vec<Time>,
-    delivery_to: Vec<Time>,
-    total_price: Vec<Option<i64>>,
-    total_discount_price: Vec<Option<i64>>,
-    comment: Vec<Option<&'a str>>,
-    customer: Vec<Option<String>>,
-    document: Vec<Option<String>>,
-    memory: Vec<Option<String>>,
-}
-
-fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Data(error.to_string()))
+/// An arrival as the type `group_commit_arrival`.
+#[derive(Debug, ToSql)]
+#[postgres(name = "group_commit_arrival")]
+struct ArrivalRow<'a> {
+    delivery_id: Uuid,
+    order_id: Option<&'a str>,
+    order_version: Option<i64>,
+    event: &'a str,
+    event_type: Option<&'a str>,
+    received_at: DateTime<Utc>,
+    sm_timestamp: Time,
+    outcome: &'a str,
+    notes: Option<Vec<&'a str>>,
+    errors: Option<Json<Vec<KeptError<'a>>>>,
+    request_id: Option<&'a str>,
+    replay_of: Option<Uuid>,
+    replayed_by: Option<&'a str>,
+    body: &'a [u8],
+    notice: Option<StoredJson<&'a Notice>>,
+    notice_kind: Option<&'a str>,
+    store_id: Option<&'a str>,
 }
 
 /// Why a body was rejected, as the journal keeps it.
-fn errors_json(errors: &[FieldError]) -> Result<Option<String>, StoreError> {
-    #[derive(Serialize)]
-    struct Kept<'a> {
-        field: &'a str,
-        message: &'a str,
+#[derive(Debug, Serialize)]
+struct KeptError<'a> {
+    field: &'a str,
+    message: &'a str,
+}
+
+impl<'a> ArrivalRow<'a> {
+    fn new(commit: &'a Commit) -> Self {
+        let arrival: &Arrival = &commit.arrival;
+        Self {
+            delivery_id: arrival.delivery_id.0,
+            order_id: arrival.order_id.as_ref().map(OrderId::as_str),
+            order_version: commit.order.as_ref().map(|order| order.version),
+            event: arrival.kind.map_or(UNREADABLE, EventKind::as_str),
+            event_type: arrival.event_type.as_deref(),
+            received_at: arrival.received_at,
+            sm_timestamp: arrival.sm_timestamp,
+            outcome: commit.outcome.as_str(),
+            notes: (!commit.notes.is_empty()).then(|| commit.notes.iter().map(|note| note.as_str()).collect()),
+            errors: (!commit.errors.is_empty()).then(|| Json(commit.errors.iter().map(KeptError::new).collect())),
+            request_id: arrival.request_id.as_deref(),
+            replay_of: arrival.replay.as_ref().map(|replay| replay.of.0),
+            replayed_by: arrival.replay.as_ref().map(|replay| replay.by.as_str()),
+            body: &arrival.body,
+            notice: commit.notice.as_ref().map(StoredJson),
+            notice_kind: commit.notice.as_ref().map(|notice| notice.kind().as_str()),
+            store_id: commit
+                .order
+                .as_ref()
+                .and_then(|order| order.document.as_ref())
+                .map(|document| document.store_id.as_str()),
+        }
     }
-    if errors.is_empty() {
-        return Ok(None);
-    }
-    let kept: Vec<Kept<'_>> = errors
-        .iter()
-        .map(|error| Kept {
+}
+
+impl<'a> KeptError<'a> {
+    fn new(error: &'a FieldError) -> Self {
+        Self {
             field: &error.field,
             message: &error.message,
-        })
-        .collect();
-    json(&kept).map(Some)
+        }
+    }
 }
 
-impl<'a> CommitColumns<'a> {
-    pub(crate) fn with_capacity(rows: usize) -> Self {
-        let mut columns = Self::default();
-        columns.position.reserve_exact(rows);
-        columns.delivery_id.reserve_exact(rows);
-        columns
+/// An order's next row as the type `group_commit_order`.
+#[derive(Debug, ToSql)]
+#[postgres(name = "group_commit_order")]
+struct OrderRow<'a> {
+    order_id: &'a str,
+    version: i64,
+    wants_number: bool,
+    store_id: Option<&'a str>,
+    status: &'a str,
+    closed: bool,
+    conflict: bool,
+    created_at: Time,
+    paid_at: Time,
+    shipped_at: Time,
+    delivered_at: Time,
+    cancelled_at: Time,
+    cancel_reason: Option<&'a str>,
+    delivery_from: Time,
+    delivery_to: Time,
+    total_price: Option<i64>,
+    total_discount_price: Option<i64>,
+    comment: Option<&'a str>,
+    customer: Option<Json<&'a KeptObject>>,
+    document: Option<StoredJson<&'a Document>>,
+    memory: StoredJson<&'a Memory>,
+}
+
+impl<'a> OrderRow<'a> {
+    fn new(order: &'a Order, keeps_document: bool) -> Self {
+        let document = order.document.as_ref();
+        let written = document.filter(|_| !keeps_document);
+        let window = document.map(|document| &document.window);
+        let total = document.map(|document| &document.total);
+        Self {
+            order_id: order.id.as_str(),
+            version: order.version,
+            wants_number: document.is_some() && order.number.is_none(),
+            store_id: document.map(|document| document.store_id.as_str()),
+            status: order.status().as_str(),
+            // An announced order has no document yet, and its marks are not set (protocol section 5, rule 4).
+            closed: order.closed(),
+            conflict: order.conflict,
+            created_at: document.map(|document| document.created_at),
+            paid_at: order.marks.paid_at,
+            shipped_at: order.marks.shipped_at,
+            delivered_at: order.marks.delivered_at,
+            cancelled_at: order.marks.cancelled_at,
+            cancel_reason: document.and_then(|document| document.cancel_reason.text()),
+            delivery_from: window.and_then(|window| window.from).map(|time| time.to_utc()),
+            delivery_to: window.and_then(|window| window.to).map(|time| time.to_utc()),
+            total_price: total.and_then(|total| total.price).map(|price| price.get()),
+            total_discount_price: total.and_then(|total| total.discount_price).map(|price| price.get()),
+            comment: document.and_then(|document| document.comment.as_deref()),
+            customer: written.and_then(|document| document.customer.as_ref()).map(Json),
+            document: written.map(StoredJson),
+            memory: StoredJson(&order.memory),
+        }
+    }
+}
+
+/// Goods that leave a store as the type `group_commit_stock`.
+#[derive(Debug, ToSql)]
+#[postgres(name = "group_commit_stock")]
+struct StockRow<'a> {
+    order_id: &'a str,
+    line: i32,
+    store_id: &'a str,
+    product_id: &'a str,
+    quantity: Decimal,
+    moved_at: DateTime<Utc>,
+}
+
+/// What one transaction writes, apart from the outbox, which the statement fills by itself.
+#[derive(Debug, Default)]
+pub(crate) struct BatchRows<'a> {
+    arrivals: Vec<ArrivalRow<'a>>,
+    orders: Vec<OrderRow<'a>>,
+    stock: Vec<StockRow<'a>>,
+    parts: Parts,
+}
+
+impl<'a> BatchRows<'a> {
+    /// No rows, and room for those of so many commits.
+    pub(crate) fn with_capacity(commits: usize) -> Self {
+        Self {
+            arrivals: Vec::with_capacity(commits),
+            orders: Vec::with_capacity(commits),
+            ..Self::default()
+        }
     }
 
-    /// Appends one commit.
-    ///
-    /// # Errors
-    /// [`StoreError::Data`] when a value cannot be written as JSON.
-    pub(crate) fn push(&mut self, position: i32, commit: &'a Commit) -> Result<(), StoreError> {
-        let arrival = &commit.arrival;
-        self.position.push(position);
-        self.delivery_id.push(arrival.delivery_id.0);
-        self.order_id
-            .push(arrival.order_id.as_ref().map(orderhook_domain::ids::OrderId::as_str));
-        self.event.push(arrival.kind.map_or(UNREADABLE, EventKind::as_str));
-        self.event_type.push(arrival.event_type.as_deref());
-        self.received_at.push(arrival.received_at);
-        self.sm_timestamp.push(arrival.sm_timestamp);
-        self.outcome.push(commit.outcome.as_str());
-        let notes: Vec<&str> = commit.notes.iter().map(|note| note.as_str()).collect();
-        self.notes.push((!notes.is_empty()).then(|| notes.join(",")));
-        self.errors.push(errors_json(&commit.errors)?);
-        self.request_id.push(arrival.request_id.as_deref());
-        self.replay_of.push(arrival.replay.as_ref().map(|replay| replay.of.0));
-        self.replayed_by
-            .push(arrival.replay.as_ref().map(|replay| replay.by.as_str()));
-        self.body.push(&arrival.body);
-        self.notice.push(commit.notice.as_ref().map(json).transpose()?);
-        self.notice_kind
-            .push(commit.notice.as_ref().map(|notice| notice.kind().as_str()));
-        self.push_order(commit.order.as_deref())
+    /// Appends one commit. They come sorted by order id, and at most one of each order.
+    pub(crate) fn push(&mut self, commit: &'a Commit) {
+        self.arrivals.push(ArrivalRow::new(commit));
+        self.parts.notices |= commit.notice.is_some();
+        let Some(order) = &commit.order else { return };
+        self.parts.new_orders |= order.version == 1;
+        self.parts.known_orders |= order.version > 1;
+        self.orders.push(OrderRow::new(order, commit.keeps_document));
+        self.parts.stock |= !commit.stock.is_empty();
+        self.stock.extend(commit.stock.iter().map(|movement| StockRow {
+            order_id: order.id.as_str(),
+            // A body of 256 KiB cannot hold so many lines that their numbers would not fit.
+            line: i32::try_from(movement.line).unwrap_or(i32::MAX),
+            store_id: movement.store_id.as_str(),
+            product_id: movement.product_id.as_str(),
+            quantity: movement.quantity.decimal(),
+            moved_at: commit.arrival.received_at,
+        }));
     }
 
-    fn push_order(&mut self, order: Option<&'a Order>) -> Result<(), StoreError> {
-        let document = order.and_then(|order| order.document.as_ref());
-        let marks = order.map(|order| order.marks).unwrap_or_default();
-        self.version.push(order.map(|order| order.version));
-        self.wants_number
-            .push(document.is_some() && order.is_some_and(|order| order.number.is_none()));
-        self.store_id.push(document.map(|document| document.store_id.as_str()));
-        self.status.push(order.map(|order| order.status().as_str()));
-        // An announced order has no document yet, and its marks are not set (protocol section 5, rule 4).
-        self.closed.push(order.is_some_and(Order::closed));
-        self.conflict.push(order.is_some_and(|order| order.conflict));
-        self.created_at.push(document.map(|document| document.created_at));
-        self.paid_at.push(marks.paid_at);
-        self.shipped_at.push(marks.shipped_at);
-        self.delivered_at.push(marks.delivered_at);
-        self.cancelled_at.push(marks.cancelled_at);
-        self.cancel_reason
-            .push(document.and_then(|document| document.cancel_reason.text()));
-        self.delivery_from.push(
-            document
-                .and_then(|document| document.window.from)
-                .map(|time| time.to_utc()),
-        );
-        self.delivery_to.push(
-            document
-                .and_then(|document| document.window.to)
-                .map(|time| time.to_utc()),
-        );
-        self.total_price.push(
-            document
-                .and_then(|document| document.total.price)
-                .map(|price| price.get()),
-        );
-        self.total_discount_price.push(
-            document
-                .and_then(|document| document.total.discount_price)
-                .map(|price| price.get()),
-        );
-        self.comment
-            .push(document.and_then(|document| document.comment.as_deref()));
-        self.customer.push(
-            document
-                .and_then(|document| document.customer.as_ref())
-                .map(json)
-                .transpose()?,
-        );
-        self.document.push(document.map(json).transpose()?);
-        self.memory.push(order.map(|order| json(&order.memory)).transpose()?);
-        Ok(())
+    /// The statement with only the parts that this batch needs.
+    pub(crate) fn statement(&self) -> &'static str {
+        static STATEMENTS: LazyLock<[String; Parts::COMBINATIONS]> =
+            LazyLock::new(|| std::array::from_fn(|number| Parts::of_number(number).statement()));
+        // A batch that changes no order takes the statement of known ones, and finds none.
+        let mut parts = self.parts;
+        parts.known_orders |= !parts.new_orders;
+        &STATEMENTS[parts.number()]
     }
 
-    /// Whether there is anything to tell.
-    pub(crate) fn has_notices(&self) -> bool {
-        self.notice_kind.iter().any(Option::is_some)
-    }
-
-    /// The parameters of `commit_batch.sql`, `$1` to `$42`, or to `$37` without stock.
-    pub(crate) fn parameters<'b>(
-        &'b self,
-        node: &'b &'b str,
-        stock: &'b StockColumns<'_>,
-    ) -> Vec<&'b (dyn ToSql + Sync)> {
-        let mut parameters: Vec<&'b (dyn ToSql + Sync)> = vec![
-            &self.position,
-            &self.delivery_id,
-            &self.order_id,
-            &self.event,
-            &self.event_type,
-            &self.received_at,
-            &self.sm_timestamp,
-            &self.outcome,
-            &self.notes,
-            &self.errors,
-            &self.request_id,
-            &self.replay_of,
-            &self.replayed_by,
-            &self.body,
-            &self.notice,
-            &self.notice_kind,
-            &self.version,
-            &self.wants_number,
-            &self.store_id,
-            &self.status,
-            &self.closed,
-            &self.conflict,
-            &self.created_at,
-            &self.paid_at,
-            &self.shipped_at,
-            &self.delivered_at,
-            &self.cancelled_at,
-            &self.cancel_reason,
-            &self.delivery_from,
-            &self.delivery_to,
-            &self.total_price,
-            &self.total_discount_price,
-            &self.comment,
-            &self.customer,
-            &self.document,
-            &self.memory,
-            node,
-        ];
-        if !stock.is_empty() {
-            parameters.extend([
-                &stock.position as &'b (dyn ToSql + Sync),
-                &stock.line,
-                &stock.store_id,
-                &stock.product_id,
-                &stock.quantity,
-            ]);
+    /// The parameters of [`BatchRows::statement`].
+    pub(crate) fn parameters<'b>(&'b self, node: &'b &'b str) -> Vec<&'b (dyn ToSql + Sync)> {
+        let mut parameters: Vec<&'b (dyn ToSql + Sync)> = vec![&self.arrivals, &self.orders, node];
+        if self.parts.stock {
+            parameters.push(&self.stock);
         }
         parameters
-    }
-}
-
-/// One element per stock movement in every array; `position` names the commit it belongs to.
-#[derive(Default)]
-pub(crate) struct StockColumns<'a> {
-    position: Vec<i32>,
-    line: Vec<i32>,
-    store_id: Vec<&'a str>,
-    product_id: Vec<&'a str>,
-    quantity: Vec<Decimal>,
-}
-
-impl<'a> StockColumns<'a> {
-    /// Whether nothing leaves a store.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.position.is_empty()
-    }
-
-    pub(crate) fn push(&mut self, position: i32, commit: &'a Commit) {
-        for movement in &commit.stock {
-            self.position.push(position);
-            // A body of 256 KiB cannot hold so many lines that their numbers would not fit.
-            self.line.push(i32::try_from(movement.line).unwrap_or(i32::MAX));
-            self.store_id.push(movement.store_id.as_str());
-            self.product_id.push(movement.product_id.as_str());
-            self.quantity.push(movement.quantity.decimal());
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The order store port on PostgreSQL: one statement per group commit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -12,12 +12,14 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use crate::db::batch::{CommitColumns, StockColumns, commit_statement};
+use crate::db::batch::BatchRows;
 use crate::db::stored_json::StoredJson;
-use crate::db::{Database, with_causes};
+use crate::db::{Database, is_stored_already, with_causes};
 
 const LOAD_ORDER: &str = include_str!("../../sql/queries/load_order.sql");
 const RECORD_ANSWERS: &str = include_str!("../../sql/queries/record_answers.sql");
+
+const STORED_DELIVERIES: &str = "SELECT delivery_id FROM order_arrivals WHERE delivery_id = ANY($1)";
 
 /// A persistence actor has at most two transactions under way.
 const WRITER_CONNECTIONS: usize = 2;
@@ -129,56 +131,90 @@ fn order_of(id: OrderId, row: &Row) -> Result<Order, tokio_postgres::Error> {
     })
 }
 
+/// The orders that a transaction won, with their numbers; `None` when nothing was written because a delivery
+/// of it is stored already.
+type Won = Option<HashMap<String, Option<OrderNumber>>>;
+
 async fn commit(database: &Database, node: &str, batch: &[Arc<Commit>]) -> Result<Vec<Committed>, StoreError> {
-    let mut order: Vec<usize> = (0..batch.len()).collect();
-    order.sort_unstable_by_key(|index| batch[*index].arrival.order_id.as_ref().map(OrderId::as_str));
-    let mut columns = CommitColumns::with_capacity(batch.len());
-    let mut stock = StockColumns::default();
-    let mut deliveries = HashSet::with_capacity(batch.len());
-    let mut committed = vec![Committed::Stale; batch.len()];
-    for index in order {
-        // Two tries of one delivery that is about no order can meet in one batch.
-        if !deliveries.insert(batch[index].arrival.delivery_id) {
-            committed[index] = Committed::AlreadyStored;
-            continue;
+    let mut fresh: Vec<&Commit> = batch.iter().map(AsRef::as_ref).collect();
+    fresh.sort_unstable_by_key(|commit| commit.arrival.order_id.as_ref().map(OrderId::as_str));
+    // Two tries of one delivery that is about no order can meet in one batch.
+    let mut seen = HashSet::with_capacity(batch.len());
+    fresh.retain(|commit| seen.insert(commit.arrival.delivery_id));
+    let mut stored = HashSet::new();
+    let won = if let Some(won) = write(database, node, &fresh).await? {
+        won
+    } else {
+        stored = stored_deliveries(database, &fresh).await?;
+        fresh.retain(|commit| !stored.contains(&commit.arrival.delivery_id.0));
+        write(database, node, &fresh).await?.ok_or_else(|| {
+            StoreError::Transient("another node is storing a delivery of the batch at this moment".to_owned())
+        })?
+    };
+    // Who lost its version may have lost it to its own earlier try.
+    fresh.retain(|commit| {
+        let order = commit.order.as_ref();
+        order.is_some_and(|order| !won.contains_key(order.id.as_str()))
+    });
+    stored.extend(stored_deliveries(database, &fresh).await?);
+
+    let mut first_tries = HashSet::with_capacity(batch.len());
+    let became = batch.iter().map(|commit| {
+        let delivery_id = commit.arrival.delivery_id;
+        if stored.contains(&delivery_id.0) || !first_tries.insert(delivery_id) {
+            return Committed::AlreadyStored;
         }
-        let position = i32::try_from(index).map_err(|_| StoreError::Data("the batch is too large".to_owned()))?;
-        columns.push(position, &batch[index])?;
-        stock.push(position, &batch[index]);
+        let Some(order) = &commit.order else {
+            return Committed::Stored { number: None };
+        };
+        match won.get(order.id.as_str()) {
+            Some(number) => Committed::Stored { number: number.clone() },
+            None => Committed::Stale,
+        }
+    });
+    Ok(became.collect())
+}
+
+/// Sends the statement of a group commit.
+async fn write(database: &Database, node: &str, commits: &[&Commit]) -> Result<Won, StoreError> {
+    if commits.is_empty() {
+        return Ok(Some(HashMap::new()));
     }
-    let has_notices = columns.has_notices();
-    let statement = commit_statement(!stock.is_empty(), has_notices);
+    let mut rows = BatchRows::with_capacity(commits.len());
+    for commit in commits {
+        rows.push(commit);
+    }
+    database
+        .limited(async |client| {
+            let statement = client.prepare_cached(rows.statement()).await?;
+            let won = match client.query(&statement, &rows.parameters(&node)).await {
+                Ok(won) => won,
+                Err(error) if is_stored_already(&error) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let won = won.iter().map(|row| {
+                let number: Option<&str> = row.try_get("number")?;
+                Ok((
+                    row.try_get("order_id")?,
+                    number.map(|number| OrderNumber(number.into())),
+                ))
+            });
+            won.collect::<Result<_, _>>().map(Some)
+        })
+        .await
+}
+
+/// Which of these commits' deliveries are stored.
+async fn stored_deliveries(database: &Database, commits: &[&Commit]) -> Result<HashSet<Uuid>, StoreError> {
+    if commits.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<Uuid> = commits.iter().map(|commit| commit.arrival.delivery_id.0).collect();
     let rows = database
         .limited(async |client| {
-            let statement = client.prepare_cached(statement).await?;
-            client.query(&statement, &columns.parameters(&node, &stock)).await
+            let statement = client.prepare_cached(STORED_DELIVERIES).await?;
+            client.query(&statement, &[&ids]).await
         })
         .await?;
-
-    // The statement answers every position; one that it did not would be stale as far as we know.
-    for row in &rows {
-        let position: i32 = row.get("position");
-        let Some(slot) = usize::try_from(position)
-            .ok()
-            .and_then(|index| committed.get_mut(index))
-        else {
-            continue;
-        };
-        *slot = if !row.get::<_, bool>("is_fresh") {
-            Committed::AlreadyStored
-        } else if row.get::<_, bool>("is_accepted") {
-            let number: Option<&str> = row.get("number");
-            Committed::Stored {
-                number: number.map(|number| OrderNumber(number.into())),
-                notices: if has_notices {
-                    u32::try_from(row.get::<_, i64>("notices")).unwrap_or(u32::MAX)
-                } else {
-                    0
-                },
-            }
-        } else {
-            Committed::Stale
-        };
-    }
-    Ok(committed)
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -2,8 +2,9 @@
 
 use std::error::Error;
 
-use serde::Deserialize;
-use tokio_postgres::types::{FromSql, Type, accepts};
+use bytes::{BufMut, BytesMut};
+use serde::{Deserialize, Serialize};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
 /// A value that is stored as the text of its JSON.
 #[derive(Debug)]
@@ -15,4 +16,14 @@ impl<'a, T: Deserialize<'a>> FromSql<'a> for StoredJson<T> {
     }
 
     accepts!(TEXT);
+}
+
+impl<T: Serialize + std::fmt::Debug> ToSql for StoredJson<T> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        serde_json::to_writer(out.writer(), &self.0)?;
+        Ok(IsNull::No)
+    }
+
+    accepts!(TEXT);
+    to_sql_checked!();
 }

@@ -22,7 +22,7 @@ use chrono::Duration;
 use crate::event::{ContentDigest, Delivery, EventKind};
 use crate::ids::{DeliveryId, ProductId, StoreId};
 use crate::notice::Notice;
-use crate::order::{MAX_PARKED, Order};
+use crate::order::{JudgedChange, MAX_PARKED, Order};
 use crate::quantity::Quantity;
 
 pub use outcome::{Conflict, Note, Outcome};
@@ -76,12 +76,16 @@ pub fn questions(order: &Order, delivery: &Delivery) -> Vec<DeliveryId> {
     let event = &delivery.event;
     match event.kind {
         EventKind::Changed if order.document.is_some() && event.sm_timestamp.is_none() => {
-            let digest = ContentDigest::of(&event.content);
             let memory = &order.memory;
-            memory
-                .judged_changes
-                .iter()
-                .filter(|judged| judged.digest == digest && judged.after < memory.changes_applied)
+            let is_older = |judged: &&JudgedChange| judged.after < memory.changes_applied;
+            // Most changes have none behind them; the fingerprint is made only for those that have.
+            if !memory.judged_changes.iter().any(|judged| is_older(&judged)) {
+                return Vec::new();
+            }
+            let digest = ContentDigest::of(&event.content);
+            let older = memory.judged_changes.iter().filter(is_older);
+            older
+                .filter(|judged| judged.digest == digest)
                 .map(|judged| judged.delivery_id)
                 .collect()
         }

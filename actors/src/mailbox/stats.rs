@@ -161,6 +161,12 @@ impl MailboxStats {
         self.depth.load(Ordering::Relaxed)
     }
 
+    /// How many commands all mailboxes of the kind hold together before they refuse.
+    #[must_use]
+    pub fn bound(&self) -> usize {
+        self.bound.load(Ordering::Relaxed)
+    }
+
     /// What operations see.
     #[must_use]
     pub fn shown(&self) -> MailboxShown {
@@ -184,7 +190,7 @@ impl MailboxStats {
     }
 
     /// There is one more mailbox of the kind.
-    pub(super) fn opened(&self, capacity: usize) {
+    pub(crate) fn opened(&self, capacity: usize) {
         self.bound.fetch_add(capacity, Ordering::Relaxed);
     }
 
@@ -199,14 +205,14 @@ impl MailboxStats {
     }
 
     /// A command took a place in a mailbox that holds `inside` now.
-    pub(super) fn entered(&self, inside: usize) {
+    pub(crate) fn entered(&self, inside: usize) {
         let depth = self.depth.fetch_add(1, Ordering::Relaxed) + 1;
         self.high_water.fetch_max(depth, Ordering::Relaxed);
         self.deepest.fetch_max(inside, Ordering::Relaxed);
     }
 
     /// A place was given back.
-    pub(super) fn left(&self) {
+    pub(crate) fn left(&self) {
         self.depth.fetch_sub(1, Ordering::Relaxed);
     }
 

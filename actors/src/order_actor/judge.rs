@@ -48,8 +48,8 @@ pub(super) async fn judge(context: &OrderContext, id: OrderId, known: Option<Arc
         let Ok(transition) = apply::apply(&order, &hook.delivery, context.rules, &answered) else {
             return (Some(order), Err(DeliverError::Busy));
         };
-        match commit(context, transition, hook).await {
-            Ok((Committed::Stored { number, .. }, decided)) => {
+        match commit(context, &order, transition, hook).await {
+            Ok((Committed::Stored { number }, decided)) => {
                 let mut next = decided.order.unwrap_or(order);
                 if next.number != number && decided.touches_order {
                     Arc::make_mut(&mut next).number = number;
@@ -88,10 +88,14 @@ struct Decided {
 
 async fn commit(
     context: &OrderContext,
+    before: &Order,
     transition: Transition,
     hook: &Hook,
 ) -> Result<(Committed, Decided), DeliverError> {
     let order = transition.order.map(Arc::new);
+    let keeps_document = order
+        .as_ref()
+        .is_some_and(|order| order.version > 1 && order.document == before.document);
     let decided = Decided {
         touches_order: order.is_some(),
         order: order.clone(),
@@ -104,6 +108,7 @@ async fn commit(
         notes: transition.notes,
         errors: Vec::new(),
         order,
+        keeps_document,
         stock: transition.stock,
         notice: transition.notice,
         deadline: hook.deadline,

@@ -45,28 +45,28 @@ pub(super) async fn flush(store: Arc<dyn OrderStore>, batch: Vec<Pending>, notic
             working: pending.waiting.begin(),
         })
         .collect::<Vec<_>>();
-    let mut notices = 0;
+    let mut told = false;
     let together = batch.len();
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
         if part.len() == 1 && together > 1 {
             ::metrics::counter!(metrics::COMMIT_ROWS_ISOLATED_TOTAL).increment(1);
         }
-        notices += commit_part(&*store, part, &mut parts).await;
+        told |= commit_part(&*store, part, &mut parts).await;
     }
-    if notices > 0 {
-        notices_written(notices);
+    if told {
+        notices_written();
     }
 }
 
-/// Commits one part and returns how many notices it left for the sender. A part that holds a row
+/// Commits one part and returns whether it left notices for the sender. A part that holds a row
 /// that cannot be stored goes back in halves.
-async fn commit_part(store: &dyn OrderStore, mut part: Vec<Sent>, parts: &mut Vec<Vec<Sent>>) -> u32 {
+async fn commit_part(store: &dyn OrderStore, mut part: Vec<Sent>, parts: &mut Vec<Vec<Sent>>) -> bool {
     let mut pause = FIRST_PAUSE;
     loop {
         drop_expired(&mut part);
         if part.is_empty() {
-            return 0;
+            return false;
         }
         let started = Instant::now();
         let commits = part.iter().map(|sent| Arc::clone(&sent.commit)).collect();
@@ -82,7 +82,7 @@ async fn commit_part(store: &dyn OrderStore, mut part: Vec<Sent>, parts: &mut Ve
                 let second = part.split_off(part.len() / 2);
                 parts.push(second);
                 parts.push(part);
-                return 0;
+                return false;
             }
             Err(StoreError::Data(cause)) => {
                 for sent in part {
@@ -92,7 +92,7 @@ async fn commit_part(store: &dyn OrderStore, mut part: Vec<Sent>, parts: &mut Ve
                     ::metrics::counter!(metrics::COMMITS_UNSTORABLE_TOTAL).increment(1);
                     sent.answer(Err(DeliverError::Unstorable));
                 }
-                return 0;
+                return false;
             }
             Err(StoreError::Unavailable(cause)) => {
                 let request_ids = request_ids(&part);
@@ -100,7 +100,7 @@ async fn commit_part(store: &dyn OrderStore, mut part: Vec<Sent>, parts: &mut Ve
                 for sent in part {
                     sent.answer(Err(DeliverError::Unavailable));
                 }
-                return 0;
+                return false;
             }
             Err(StoreError::Transient(cause)) => {
                 let request_ids = request_ids(&part);
@@ -137,13 +137,11 @@ fn drop_expired(part: &mut Vec<Sent>) {
     }
 }
 
-fn answer_all(part: Vec<Sent>, committed: Vec<Committed>) -> u32 {
-    let mut written = 0;
+fn answer_all(part: Vec<Sent>, committed: Vec<Committed>) -> bool {
+    let mut told = false;
     for (sent, committed) in part.into_iter().zip(committed) {
-        if let Committed::Stored { notices, .. } = &committed {
-            written += notices;
-        }
+        told |= sent.commit.notice.is_some() && matches!(committed, Committed::Stored { .. });
         sent.answer(Ok(committed));
     }
-    written
+    told
 }

@@ -74,6 +74,8 @@ pub struct Commit {
     /// The state that it leads to. The row must still have the version before it
     /// (`order.version - 1`, no row for 0). `None` when the event changes no order row.
     pub order: Option<Arc<Order>>,
+    /// Whether the document is the one that the row has already: it is not written again then.
+    pub keeps_document: bool,
     /// Goods that leave the store.
     pub stock: Vec<StockMovement>,
     /// What staff are told.
@@ -121,8 +123,6 @@ pub enum Committed {
     Stored {
         /// `None` for an order without a document.
         number: Option<OrderNumber>,
-        /// How many notices wait for the sender because of it.
-        notices: u32,
     },
     /// The row has another version; load it and judge again.
     Stale,

@@ -168,10 +168,7 @@ impl State {
         }
         self.stock.extend(commit.stock.iter().cloned());
         self.events.push(Arc::clone(commit));
-        Committed::Stored {
-            number,
-            notices: u32::from(commit.notice.is_some()),
-        }
+        Committed::Stored { number }
     }
 }
 

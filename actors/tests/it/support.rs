@@ -31,6 +31,7 @@ pub(crate) fn settings() -> SystemSettings {
             assembly_time: TimeDelta::minutes(60),
         },
         patience: Duration::from_secs(5),
+        answer_time: Duration::from_secs(2),
     }
 }
 
@@ -44,7 +45,7 @@ pub(crate) fn with_actors<Test: Future<Output = ()>>(
         let actors = Arc::new(Actors::start(
             settings,
             Arc::new(store.clone()),
-            &(Arc::new(|_| {}) as _),
+            &(Arc::new(|| {}) as _),
         ));
         test(Arc::clone(&actors)).await;
         // A test that leaves work behind has not waited for what it claims.

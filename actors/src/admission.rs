@@ -1,0 +1,178 @@
+//! Whether a node takes one more hook: it refuses early what it could only answer late.
+//!
+//! A queue that never empties makes everybody wait and nobody faster. It is recognised as in CoDel (RFC 8289):
+//! not by its length, and not by the slowest, but by the shortest wait of an interval. When even the luckiest
+//! hook had to wait that long, the node is over capacity; one slow order, or one long transaction, is not
+//! mistaken for that. Then hooks are refused at the door, `order.created` last of all: without an answer to it
+//! SM cancels a real order, everything else is only told again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::mailbox::MailboxStats;
+use crate::metrics;
+
+/// How much it costs a customer that a hook is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Importance {
+    /// Without an answer SM cancels the order.
+    Created,
+    /// SM repeats it, and nothing is lost but time.
+    Other,
+}
+
+/// Shared by those who stand at the door and the persistence actors, who know how long hooks waited.
+#[derive(Debug)]
+pub struct Admission {
+    /// Within this time a hook must be answered.
+    answer_time: Duration,
+    /// The mailboxes of the persistence actors.
+    waiting: Arc<MailboxStats>,
+    started: Instant,
+    /// When the running interval began, in microseconds since `started`.
+    interval: AtomicU64,
+    /// The shortest wait of the running interval in microseconds; [`NONE`] when nothing was committed yet.
+    shortest: AtomicU64,
+    /// The shortest wait of the last interval, in microseconds.
+    standing: AtomicU64,
+}
+
+const NONE: u64 = u64::MAX;
+const INTERVAL: Duration = Duration::from_millis(50);
+
+impl Admission {
+    /// Admits everything until hooks wait.
+    pub(crate) fn new(answer_time: Duration, waiting: Arc<MailboxStats>) -> Arc<Self> {
+        Arc::new(Self {
+            answer_time,
+            waiting,
+            started: Instant::now(),
+            interval: AtomicU64::new(0),
+            shortest: AtomicU64::new(NONE),
+            standing: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether a hook may come in. What is refused here costs neither parsing nor an actor.
+    #[must_use]
+    pub fn admits(&self, importance: Importance) -> bool {
+        let inside = self.waiting.depth();
+        // Whatever the last interval was like: whoever comes now is served at once.
+        if inside == 0 {
+            return true;
+        }
+        let (longest_wait, most_inside) = match importance {
+            Importance::Created => (self.answer_time * 3 / 4, self.waiting.bound()),
+            Importance::Other => (self.answer_time / 8, self.waiting.bound() / 2),
+        };
+        inside < most_inside && self.standing() <= longest_wait
+    }
+
+    /// How long even the luckiest hook waited for its transaction in the last interval.
+    #[must_use]
+    pub fn standing(&self) -> Duration {
+        Duration::from_micros(self.standing.load(Ordering::Relaxed))
+    }
+
+    /// A transaction begins now; its hooks must be committed by these deadlines.
+    pub(crate) fn transaction_begins(&self, deadlines: impl Iterator<Item = Instant>) {
+        let now = Instant::now();
+        let Some(latest) = deadlines.max() else { return };
+        let left = latest.saturating_duration_since(now);
+        self.waited(self.answer_time.saturating_sub(left), now);
+    }
+
+    fn waited(&self, shortest: Duration, now: Instant) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(NONE - 1);
+        self.shortest.fetch_min(micros(shortest), Ordering::Relaxed);
+        let (now, began) = (micros(now - self.started), self.interval.load(Ordering::Relaxed));
+        if now.saturating_sub(began) < micros(INTERVAL) {
+            return;
+        }
+        // Whoever moves the interval on closes it; the others have counted in either of the two.
+        let moved = self
+            .interval
+            .compare_exchange(began, now, Ordering::Relaxed, Ordering::Relaxed);
+        if moved.is_ok() {
+            let shortest = self.shortest.swap(NONE, Ordering::Relaxed);
+            if shortest != NONE {
+                self.standing.store(shortest, Ordering::Relaxed);
+                ::metrics::gauge!(metrics::STANDING_WAIT_SECONDS).set(Duration::from_micros(shortest));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persistence_actor::PersistenceCommand;
+
+    const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+    fn admission(inside: usize) -> (Arc<Admission>, Arc<MailboxStats>) {
+        let stats = MailboxStats::new::<PersistenceCommand>("persistence");
+        stats.opened(100);
+        for _ in 0..inside {
+            stats.entered(1);
+        }
+        (Admission::new(ANSWER_TIME, Arc::clone(&stats)), stats)
+    }
+
+    /// Intervals of one wait each.
+    fn waits(admission: &Admission, millis: &[u64]) {
+        for (interval, millis) in millis.iter().enumerate() {
+            let now = admission.started + INTERVAL * u32::try_from(interval + 1).unwrap();
+            admission.waited(Duration::from_millis(*millis), now);
+        }
+    }
+
+    #[test]
+    fn a_node_without_a_queue_admits_everything() {
+        let (admission, _) = admission(1);
+        waits(&admission, &[3]);
+        assert!(admission.admits(Importance::Other));
+        assert!(admission.admits(Importance::Created));
+    }
+
+    #[test]
+    fn when_everybody_waits_created_is_still_admitted_and_the_others_are_not() {
+        let (admission, _) = admission(1);
+        waits(&admission, &[300]);
+        assert!(!admission.admits(Importance::Other));
+        assert!(admission.admits(Importance::Created));
+    }
+
+    #[test]
+    fn created_is_refused_when_it_could_not_be_answered_in_time() {
+        let (admission, _) = admission(1);
+        waits(&admission, &[300, 1600]);
+        assert!(!admission.admits(Importance::Created));
+    }
+
+    #[test]
+    fn one_that_did_not_wait_shows_that_the_node_keeps_up() {
+        let (admission, _) = admission(1);
+        let within = admission.started + INTERVAL / 2;
+        admission.waited(Duration::from_millis(1), within);
+        admission.waited(Duration::from_millis(900), admission.started + INTERVAL);
+        assert!(admission.admits(Importance::Other));
+    }
+
+    #[test]
+    fn once_the_queue_is_empty_everybody_is_admitted_again() {
+        let (admission, stats) = admission(1);
+        waits(&admission, &[1900]);
+        assert!(!admission.admits(Importance::Created));
+        stats.left();
+        assert!(admission.admits(Importance::Other));
+    }
+
+    #[test]
+    fn half_of_the_places_is_kept_for_created() {
+        let (admission, _) = admission(50);
+        assert!(!admission.admits(Importance::Other));
+        assert!(admission.admits(Importance::Created));
+    }
+}
