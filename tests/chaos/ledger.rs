@@ -1,4 +1,6 @@
 //! The simulator's own ledger: what SM has sent, and what it was answered.
+//!
+//! Bodies are read by the protocol's parser, which has tests of its own; of the service nothing else is used.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
