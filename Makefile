@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench chaos demo test run pool fmt lint doc fuzz fuzz-api clean-local
+.PHONY: help bench bench-domain chaos demo test run pool fmt lint doc fuzz fuzz-api clean-local
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -13,7 +13,7 @@ test: ## all tests on a throw-away PostgreSQL; ARGS='...' goes to cargo test
 run: ## the service with a private PostgreSQL, without the simulated orders
 	@deploy/local/run.sh
 
-pool: ## NODES=3 nodes behind nginx, on the database of DATABASE_URL or a private one
+pool: ## NODES=3 nodes behind nginx, on the database of DATABASE_URL or a private primary and standby
 	@deploy/local/pool.sh
 
 chaos: ## everything in a pool dies, freezes and is cut off while SM plays; SEED=random MINUTES=10, all must be zero
@@ -34,6 +34,9 @@ fuzz: ## the parser with hostile bodies; SECONDS=600 of them unless told
 
 bench: ## hooks per second and answer times against two floors and a baseline; ARGS='--seconds 5 --repetitions 3'
 	@cargo bench --locked --bench load -- $(ARGS)
+
+bench-domain: ## what parsing, applying and comparing cost, by themselves; ARGS='parse'
+	@cargo bench --locked -p orderhook-domain --bench hook -- $(ARGS)
 
 fuzz-api: ## both listeners by their OpenAPI description (schemathesis); FUZZ_SECONDS=60 each
 	@deploy/local/fuzz-api.sh

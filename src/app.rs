@@ -1,8 +1,8 @@
 //! The composition root: settings in, a running node out. `main` and the tests start the same app.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
@@ -20,6 +20,7 @@ use orderhook_actors::registry::OrderSettings;
 use orderhook_actors::system::{Actors, SystemSettings};
 use orderhook_domain::apply::Rules;
 use orderhook_domain::ids::OrderId;
+use uuid::Uuid;
 
 use crate::alarms::{self, AlarmSettings};
 use crate::config::ServeArgs;
@@ -31,7 +32,7 @@ use crate::db::orders_view::{self, OrderView};
 use crate::db::outbox::PostgresOutbox;
 use crate::db::{Database, DatabaseSettings};
 use crate::live::commits::MeasuredStore;
-use crate::live::counted::Counted;
+use crate::live::counted::Counts;
 use crate::live::{self, Limits, Live};
 use crate::routes::{self, ClientTokens, OpsAccess};
 use crate::staff_bot::{POLL_TIMEOUT, StaffBot};
@@ -41,8 +42,7 @@ use crate::telegram::{self, TelegramSettings};
 pub struct Node {
     /// The node's name.
     pub name: Arc<str>,
-    /// The running actors.
-    pub actors: Actors,
+    actors: OnceLock<Actors>,
     /// Who may send hooks.
     pub tokens: ClientTokens,
     /// A hook not committed by then is answered 503.
@@ -72,6 +72,12 @@ impl Drop for InFlight<'_> {
 }
 
 impl Node {
+    /// The running actors. They live on the threads that read hooks, so that a hook changes no thread on its
+    /// way; for the moment between the start of the threads and that of the actors this waits.
+    pub fn actors(&self) -> &Actors {
+        self.actors.wait()
+    }
+
     /// A hook has entered.
     pub fn hook_enters(&self) -> InFlight<'_> {
         self.hooks_in_flight.fetch_add(1, Ordering::AcqRel);
@@ -109,18 +115,19 @@ impl Node {
 
     /// What operations see of the mailboxes.
     pub fn mailboxes(&self) -> Vec<MailboxShown> {
-        let mut shown = self.actors.mailboxes();
+        let mut shown = self.actors().mailboxes();
         shown.push(self.notifier.mailbox());
         shown
     }
 
-    /// One order as operations see it; `None` when it is unknown.
+    /// One order as operations see it, with its newest events or those before an arrival; `None` when it is
+    /// unknown.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be asked.
-    pub async fn order_view(&self, order_id: OrderId) -> Result<Option<OrderView>, StoreError> {
+    pub async fn order_view(&self, order_id: OrderId, before: Option<Uuid>) -> Result<Option<OrderView>, StoreError> {
         self.database
-            .run(async move |database| orders_view::order_view(&database, &order_id).await)
+            .run(async move |database| orders_view::order_view(&database, &order_id, before).await)
             .await
     }
 }
@@ -163,15 +170,14 @@ impl App {
         let commits = Arc::default();
         let store = Arc::new(PostgresOrderStore::new(database.clone(), Arc::clone(&name)));
         let store = Arc::new(MeasuredStore::new(store, Arc::clone(&commits)));
-        let (http_threads, actor_threads) = args.threads();
+        let threads = args.threads();
         let system = SystemSettings {
-            arbiters: actor_threads,
             orders: OrderSettings {
                 queue: args.order_queue.get(),
                 idle: args.order_idle,
             },
             persistence: PersistenceSettings {
-                actors: actor_threads,
+                actors: threads,
                 ..PersistenceSettings::default()
             },
             answer_time: args.answer_deadline,
@@ -223,7 +229,6 @@ impl App {
             let notifier = notifier.clone();
             Arc::new(move || notifier.wake())
         };
-        let actors = Actors::start(system, store, &(wake as NoticesWritten));
         let limits = Limits {
             answer_deadline: args.answer_deadline,
             outbox_limit: args.outbox_limit,
@@ -232,49 +237,63 @@ impl App {
         };
         let node = web::Data::new(Node {
             name,
-            actors,
+            actors: OnceLock::new(),
             tokens: ClientTokens::new(&args.client_tokens),
             answer_deadline: args.answer_deadline,
             prometheus,
             notifier,
-            live: Live::new(limits, commits, Counted::start(&database)),
+            live: Live::new(limits, commits, Counts::start(&database)),
             access: OpsAccess::new(&args.ops_token),
             database,
             health,
             draining: AtomicBool::new(false),
             hooks_in_flight: AtomicUsize::new(0),
         });
-        io.spawn(live::sampler::run(node.clone()));
+        let (thread, mut arbiters) = tokio::sync::mpsc::unbounded_channel();
+        let hook_node = node.clone();
+        let hook_server = HttpServer::new(move || {
+            // Called by each thread as it starts. One that replaces a thread that died finds nobody here.
+            let _ = thread.send(actix_rt::Arbiter::current());
+            WebApp::new()
+                .app_data(hook_node.clone())
+                .configure(routes::hook::configure)
+        })
+        .workers(threads)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(Duration::from_secs(5))
+        .shutdown_timeout(args.drain_deadline.as_secs().max(1))
+        .disable_signals()
+        .bind(args.hook_addr)
+        .with_context(|| format!("binding ORDERHOOK_HOOK_ADDR {}", args.hook_addr))?;
+        let ops_node = node.clone();
+        let ops_server = HttpServer::new(move || {
+            WebApp::new()
+                .app_data(ops_node.clone())
+                .configure(routes::ops::configure)
+        })
+        .workers(1)
+        .keep_alive(KEEP_ALIVE)
+        .on_connect(live::give_up_silent_readers)
+        .shutdown_timeout(1)
+        .disable_signals()
+        .bind(args.ops_addr)
+        .with_context(|| format!("binding ORDERHOOK_OPS_ADDR {}", args.ops_addr))?;
+        let hook_addr = bound(&hook_server.addrs(), args.hook_addr);
+        let ops_addr = bound(&ops_server.addrs(), args.ops_addr);
 
-        let (hook_server, hook_addr) = {
-            let node = node.clone();
-            let server =
-                HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::hook::configure))
-                    .workers(http_threads)
-                    .keep_alive(KEEP_ALIVE)
-                    .client_request_timeout(Duration::from_secs(5))
-                    .shutdown_timeout(args.drain_deadline.as_secs().max(1))
-                    .disable_signals()
-                    .bind(args.hook_addr)
-                    .with_context(|| format!("binding ORDERHOOK_HOOK_ADDR {}", args.hook_addr))?;
-            let addr = bound(&server.addrs(), args.hook_addr);
-            (server.run(), addr)
-        };
-        let (ops_server, ops_addr) = {
-            let node = node.clone();
-            let server =
-                HttpServer::new(move || WebApp::new().app_data(node.clone()).configure(routes::ops::configure))
-                    .workers(1)
-                    .keep_alive(KEEP_ALIVE)
-                    .shutdown_timeout(1)
-                    .disable_signals()
-                    .bind(args.ops_addr)
-                    .with_context(|| format!("binding ORDERHOOK_OPS_ADDR {}", args.ops_addr))?;
-            let addr = bound(&server.addrs(), args.ops_addr);
-            (server.run(), addr)
-        };
-        let servers = [hook_server.handle(), ops_server.handle()];
+        let hook_server = hook_server.run();
+        let hook_handle = hook_server.handle();
         actix_rt::spawn(hook_server);
+        let mut threads_started = Vec::with_capacity(threads);
+        while threads_started.len() < threads {
+            threads_started.push(arbiters.recv().await.context("a thread for hooks did not start")?);
+        }
+        let actors = Actors::start(system, &threads_started, store, &(wake as NoticesWritten));
+        // Set once, here.
+        let _ = node.actors.set(actors);
+        io.spawn(live::sampler::run(node.clone()));
+        let ops_server = ops_server.run();
+        let servers = [hook_handle, ops_server.handle()];
         actix_rt::spawn(ops_server);
         tracing::info!(node = %node.name, hooks = %hook_addr, operations = %ops_addr, "serving");
         Ok(Self {
@@ -297,7 +316,7 @@ impl App {
         while self.node.hooks_in_flight.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let drained = self.node.actors.drain(deadline).await;
+        let drained = self.node.actors().drain(deadline).await;
         // What is on its way to Telegram arrives and is recorded; the rest waits for the next leader.
         self.election.release().await;
         let silent = self.node.notifier.idle(deadline).await;
@@ -310,7 +329,6 @@ impl App {
         if tokio::time::timeout_at(last_answers.into(), closed).await.is_err() {
             tracing::warn!("connections whose callers read nothing were cut off");
         }
-        self.node.actors.stop();
         self.notifier_arbiter.stop();
         tracing::info!(drained, silent, "stopped");
         drained && silent

@@ -111,17 +111,14 @@ pub struct ServeArgs {
     #[arg(long, env = "ORDERHOOK_ALARM_INTERVAL", default_value = "15s", value_parser = humantime::parse_duration)]
     pub alarm_interval: Duration,
 
-    /// The most connections to PostgreSQL, besides two per actor thread and the leader's own one
+    /// The most connections to PostgreSQL, besides two per thread and the leader's own one
     #[arg(long, env = "ORDERHOOK_POOL_SIZE", default_value = "8")]
     pub pool_size: NonZeroUsize,
 
-    /// Threads that read hooks and write answers [default: half of the processor's cores]
-    #[arg(long, env = "ORDERHOOK_HTTP_THREADS")]
-    pub http_threads: Option<NonZeroUsize>,
-
-    /// Threads that actors live on, each with a group commit of its own [default: half of the processor's cores]
-    #[arg(long, env = "ORDERHOOK_ACTOR_THREADS")]
-    pub actor_threads: Option<NonZeroUsize>,
+    /// Threads that hooks and their actors share, each with a group commit of its own; all cores where
+    /// PostgreSQL has a machine for itself [default: half of the processor's cores]
+    #[arg(long, env = "ORDERHOOK_THREADS")]
+    pub threads: Option<NonZeroUsize>,
 
     /// After SIGTERM the node ends by then, drained or not
     #[arg(long, env = "ORDERHOOK_DRAIN_DEADLINE", default_value = "15s", value_parser = humantime::parse_duration)]
@@ -205,14 +202,12 @@ impl ServeArgs {
         Ok(())
     }
 
-    /// How many threads read hooks, and how many actors live on.
+    /// How many threads hooks and actors share.
     #[must_use]
-    pub fn threads(&self) -> (usize, usize) {
-        // Hooks and their actors share the cores, and PostgreSQL may live on the same machine: on two cores
-        // one thread of each makes larger group commits and fewer changes of threads than two would.
-        let half = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
-        let chosen = |given: Option<NonZeroUsize>| given.map_or(half, NonZeroUsize::get);
-        (chosen(self.http_threads), chosen(self.actor_threads))
+    pub fn threads(&self) -> usize {
+        // PostgreSQL may live on the same machine, and fewer threads make larger group commits.
+        let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+        self.threads.map_or_else(half, NonZeroUsize::get)
     }
 
     /// The node's name: as set, else host name and hook port, which tells four nodes of one machine apart.

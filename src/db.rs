@@ -8,6 +8,7 @@
 pub mod attention;
 mod batch;
 pub mod chats;
+mod connect;
 pub mod health;
 pub mod invites;
 pub mod journal;
@@ -21,21 +22,23 @@ pub mod stock;
 mod stored_json;
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Object, Pool, PoolError, Runtime};
 use futures_util::future::BoxFuture;
 use orderhook_actors::ports::StoreError;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::db::connect::{CONNECT, Demoted, Servers};
 
 /// How to reach PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {
-    /// A URL or key-value string; several hosts are tried in turn until one is writable.
+    /// A URL or key-value string; of several hosts the writable one is used.
     pub url: SecretString,
     /// Shown in `pg_stat_activity`.
     pub node: String,
@@ -58,17 +61,51 @@ pub enum DatabaseSettingsError {
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
-    config: tokio_postgres::Config,
-    tls: MakeRustlsConnect,
+    /// The pools made by [`Database::with_own_pool`], for whoever counts connections.
+    writers: Arc<Mutex<Vec<Pool>>>,
+    servers: Servers,
+    demoted: Demoted,
     io: tokio::runtime::Handle,
+}
+
+/// What operations see of a pool, or of several together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct PoolShown {
+    /// `shared`, or `writers` for those of the persistence actors.
+    pub pool: &'static str,
+    /// Connections that are open.
+    pub open: usize,
+    /// Those of them that nobody uses now.
+    pub available: usize,
+    /// How many may be open.
+    pub bound: usize,
+    /// Who waits for one.
+    pub waited_for: usize,
+}
+
+impl PoolShown {
+    fn of(pool: &'static str, pools: &[Pool]) -> Self {
+        let mut shown = Self {
+            pool,
+            open: 0,
+            available: 0,
+            bound: 0,
+            waited_for: 0,
+        };
+        for status in pools.iter().map(Pool::status) {
+            shown.open += status.size;
+            shown.available += status.available;
+            shown.bound += status.max_size;
+            shown.waited_for += status.waiting;
+        }
+        shown
+    }
 }
 
 /// A connection that is not there at once is refused by another node sooner than by waiting.
 const WAIT_FOR_CONNECTION: Duration = Duration::from_millis(500);
 /// A server that has not answered by then stands still: its own limit of a statement has passed.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(6);
-/// Time for TCP, TLS and authentication together.
-const CONNECT: Duration = Duration::from_secs(1);
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -84,30 +121,29 @@ impl Database {
     /// # Errors
     /// [`DatabaseSettingsError`].
     pub fn open(settings: &DatabaseSettings, io: tokio::runtime::Handle) -> Result<Self, DatabaseSettingsError> {
-        let mut config: tokio_postgres::Config = settings
+        let given: tokio_postgres::Config = settings
             .url
             .expose_secret()
             .parse()
             .map_err(DatabaseSettingsError::Url)?;
-        config
-            .application_name(format!("orderhook {}", settings.node))
-            .connect_timeout(CONNECT)
-            .keepalives_idle(Duration::from_secs(10))
-            .tcp_user_timeout(Duration::from_secs(3))
-            .target_session_attrs(TargetSessionAttrs::ReadWrite);
         // A lock is waited for shortly: whoever holds it is a batch of another node. The limit of a
         // statement ends before its commit begins, so that it can never cancel a COMMIT.
         let limits = "-c lock_timeout=500 -c statement_timeout=5000 -c idle_in_transaction_session_timeout=5000";
         // The statements are few, prepared once and look rows up by key: one plan fits every call,
         // and a plan made while a table was still empty must not scan it when it has grown.
         let plans = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off";
-        let given = config.get_options().unwrap_or_default();
-        let options = format!("{limits} {plans} {given}");
-        config.options(options);
-
-        let tls = tls();
-        let pool = pool_of(config.clone(), tls.clone(), settings.pool_size)?;
-        Ok(Self { pool, config, tls, io })
+        let options = format!("{limits} {plans} {}", given.get_options().unwrap_or_default());
+        let name = format!("orderhook {}", settings.node);
+        let servers = Servers::new(&given, &options, &name, tls());
+        let demoted = Demoted::default();
+        let pool = pool_of(&servers, &demoted, settings.pool_size)?;
+        Ok(Self {
+            pool,
+            writers: Arc::default(),
+            servers,
+            demoted,
+            io,
+        })
     }
 
     /// A pooled connection. Call it from a task of [`Database::run`] only.
@@ -133,7 +169,13 @@ impl Database {
             drop(Object::take(client));
             return Err(StoreError::Transient("the database does not answer".to_owned()));
         };
-        worked.map_err(|error| store_error(&error))
+        worked.map_err(|error| {
+            if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+                // It was the primary once. Somewhere there may be another one by now.
+                self.demoted.now();
+            }
+            store_error(&error)
+        })
     }
 
     /// A connection of its own, for what a pool must not hold: session locks and migrations.
@@ -142,12 +184,13 @@ impl Database {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn dedicated_connection(&self) -> Result<tokio_postgres::Client, StoreError> {
-        let connecting = tokio::time::timeout(CONNECT, self.config.connect(self.tls.clone()));
+        // Time for TCP, TLS and authentication together.
+        let connecting = tokio::time::timeout(CONNECT, self.servers.connect());
         let (client, connection) = connecting
             .await
             .map_err(|_| StoreError::Unavailable("connecting takes too long".to_owned()))?
             .map_err(|error| store_error(&error))?;
-        self.io.spawn(connection);
+        self.io.spawn(connect::drive(connection));
         Ok(client)
     }
 
@@ -166,7 +209,10 @@ impl Database {
     /// # Errors
     /// [`DatabaseSettingsError::Pool`].
     pub fn with_own_pool(&self, size: usize) -> Result<Self, DatabaseSettingsError> {
-        let pool = pool_of(self.config.clone(), self.tls.clone(), size)?;
+        let pool = pool_of(&self.servers, &self.demoted, size)?;
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        writers.push(pool.clone());
+        drop(writers);
         Ok(Self { pool, ..self.clone() })
     }
 
@@ -180,10 +226,15 @@ impl Database {
         finished(tokio::spawn(work(self.clone())))
     }
 
-    /// The pool's size, its connections and those who wait for one.
+    /// The connections of the pool that all share, and those of the pools that writers have for themselves,
+    /// together. Nobody on the way of a hook takes the lock.
     #[must_use]
-    pub fn pool_status(&self) -> deadpool_postgres::Status {
-        self.pool.status()
+    pub fn connections(&self) -> [PoolShown; 2] {
+        let writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        [
+            PoolShown::of("shared", std::slice::from_ref(&self.pool)),
+            PoolShown::of("writers", &writers),
+        ]
     }
 
     /// The runtime that drives the connections.
@@ -193,12 +244,9 @@ impl Database {
     }
 }
 
-fn pool_of(config: tokio_postgres::Config, tls: MakeRustlsConnect, size: usize) -> Result<Pool, DatabaseSettingsError> {
-    let recycling = ManagerConfig {
-        recycling_method: RecyclingMethod::Fast,
-    };
-    let manager = Manager::from_config(config, tls, recycling);
-    Pool::builder(manager)
+fn pool_of(servers: &Servers, demoted: &Demoted, size: usize) -> Result<Pool, DatabaseSettingsError> {
+    Pool::builder(connect::manager(servers))
+        .pre_recycle(demoted.hook())
         .max_size(size)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(WAIT_FOR_CONNECTION))

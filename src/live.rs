@@ -27,8 +27,9 @@ use tokio::sync::{Notify, watch};
 use crate::db::attention::Attention;
 use crate::db::outbox::OutboxState;
 use commits::CommitStats;
+use counted::{Counted, Counts};
 use hooks::HookStats;
-pub use viewers::{MAX_VIEWERS, TooManyViewers};
+pub use viewers::{MAX_VIEWERS, TooManyViewers, give_up_silent_readers};
 
 /// How long figures are kept.
 pub const HISTORY: Duration = Duration::from_secs(15 * 60);
@@ -57,9 +58,9 @@ pub struct Live {
     /// Counted where batches are committed.
     pub commits: Arc<CommitStats>,
     /// How full the outbox is.
-    pub outbox: watch::Receiver<OutboxState>,
+    pub outbox: watch::Receiver<Counted<OutboxState>>,
     /// What needs a person.
-    pub attention: watch::Receiver<Arc<Attention>>,
+    pub attention: watch::Receiver<Arc<Counted<Attention>>>,
     limits: Limits,
     started: Instant,
     started_at: DateTime<Utc>,
@@ -92,19 +93,19 @@ struct Published {
 impl Live {
     /// Nothing taken yet; `sampler::run` fills it.
     #[must_use]
-    pub fn new(limits: Limits, commits: Arc<CommitStats>, counted: counted::Counted) -> Self {
+    pub fn new(limits: Limits, commits: Arc<CommitStats>, counts: Counts) -> Self {
         Self {
             hooks: HookStats::new(limits.answer_deadline),
             commits,
-            outbox: counted.outbox,
-            attention: counted.attention,
+            outbox: counts.outbox,
+            attention: counts.attention,
             limits,
             started: Instant::now(),
             started_at: Utc::now(),
             ring: Mutex::new(Ring::default()),
             published: watch::Sender::new(Arc::new(Published::default())),
             viewers: viewers::Seats::default(),
-            look_now: counted.look_now,
+            look_now: counts.look_now,
         }
     }
 
@@ -168,7 +169,7 @@ mod tests {
             order_queue: 128,
             commit_queue: 8192,
         };
-        let live = Live::new(limits, Arc::default(), counted::Counted::nothing());
+        let live = Live::new(limits, Arc::default(), Counts::nothing());
         assert_eq!(live.rows_after(0), ("[]".to_owned(), 0));
         for second in 1..=2000 {
             live.keep(second.to_string());

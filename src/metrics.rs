@@ -14,6 +14,8 @@ use orderhook_domain::apply::{Conflict, Outcome};
 use orderhook_domain::event::EventKind;
 use orderhook_domain::notice::NoticeKind;
 
+use crate::live::commits::OUTCOMES;
+
 /// Answered hooks by event and outcome. Counter.
 pub const HOOKS_TOTAL: &str = "orderhook_hooks_total";
 /// Hooks that were not answered within the answer deadline, or not at all. Counter.
@@ -36,6 +38,8 @@ pub const CHATS_DISABLED: &str = "orderhook_chats_disabled";
 pub const STORES_WITHOUT_CHAT: &str = "orderhook_stores_without_chat";
 /// Orders known by later events only for longer than ten minutes. Gauge.
 pub const ORDERS_ANNOUNCED: &str = "orderhook_orders_announced";
+/// How old the figures are that only the database knows, by `counts`: `outbox` or `attention`. Gauge.
+pub const COUNTS_AGE_SECONDS: &str = "orderhook_counts_age_seconds";
 /// Always 1; the version is a label. Gauge.
 pub const BUILD_INFO: &str = "orderhook_build_info";
 /// 1 on the node that sends to Telegram. Gauge.
@@ -106,7 +110,7 @@ fn describe() {
     describe_histogram!(
         HOOK_SECONDS,
         Unit::Seconds,
-        "From the arrival of a hook to its answer; SM waits 5 s"
+        "From the arrival of a hook to its answer, in seconds; SM waits 5"
     );
     describe_counter!(
         ANSWERS_LATE_TOTAL,
@@ -126,33 +130,65 @@ fn describe() {
         actors::MAILBOX_HIGH_WATER,
         "The highest depth since the start, by actor kind"
     );
+    describe_gauge!(
+        actors::MAILBOX_DEEPEST,
+        "Commands in the deepest single mailbox now, rounded down to a power of two, by actor kind"
+    );
+    describe_gauge!(
+        actors::MAILBOX_HALF_FULL,
+        "Single mailboxes that are at least half full now, by actor kind"
+    );
+    describe_gauge!(
+        actors::MAILBOX_MESSAGE_DEPTH,
+        "Commands that wait or are being handled, by actor kind and message"
+    );
+    describe_gauge!(
+        actors::MAILBOX_MESSAGE_HIGH_WATER,
+        "The highest depth since the start, by actor kind and message"
+    );
+    describe_counter!(
+        actors::MAILBOX_MESSAGE_REFUSED_TOTAL,
+        "Commands refused because a mailbox was full, by actor kind and message"
+    );
     describe_histogram!(
         actors::MAILBOX_WAIT_SECONDS,
         Unit::Seconds,
-        "From sending a command to the start of its work, by actor kind and message"
+        "From sending a command to the start of its work, in seconds, by actor kind and message"
     );
     describe_histogram!(
         actors::MAILBOX_HANDLE_SECONDS,
         Unit::Seconds,
-        "From the start of a command's work to its end, by actor kind and message"
+        "From the start of a command's work to its end, in seconds, by actor kind and message"
     );
     describe_counter!(
         actors::MAILBOX_REFUSED_TOTAL,
-        "Commands refused because a mailbox was full"
+        "Commands refused because a mailbox was full, by actor kind"
     );
     describe_gauge!(
         actors::STANDING_WAIT_SECONDS,
         Unit::Seconds,
-        "The shortest wait for a transaction in the last interval; above an eighth of the answer deadline hooks are refused"
+        "The shortest wait for a transaction in the last interval, in seconds; above an eighth of the answer deadline hooks are refused"
     );
     describe_gauge!(actors::ORDERS_ACTIVE, "Order actors alive in this process");
     describe_counter!(
         actors::ORDER_ACTORS_TOTAL,
         "Order actors started, retired, lost to a panic, or reloaded from their stored row"
     );
-    describe_histogram!(actors::COMMIT_SECONDS, Unit::Seconds, "Time of one group commit");
+    describe_counter!(
+        actors::COMMITS_TOTAL,
+        "Group commits that were sent, by outcome: stored, transient (failed in passing and sent again), unavailable, data (split)"
+    );
+    describe_histogram!(
+        actors::COMMIT_SECONDS,
+        Unit::Seconds,
+        "Time of one group commit, in seconds"
+    );
     describe_histogram!(actors::COMMIT_ROWS, "Events in one group commit");
-    describe_histogram!(actors::COMMIT_BYTES, Unit::Bytes, "Bytes of bodies in one group commit");
+    describe_histogram!(
+        actors::COMMIT_BYTES,
+        Unit::Bytes,
+        "Bodies in one group commit, in bytes"
+    );
     describe_gauge!(actors::COMMITS_IN_FLIGHT, "Group commits under way now");
     describe_counter!(
         actors::COMMIT_ROWS_ISOLATED_TOTAL,
@@ -182,7 +218,7 @@ fn describe() {
     describe_gauge!(
         NOTICES_OLDEST_SECONDS,
         Unit::Seconds,
-        "Age of the oldest notice that waits to be sent"
+        "Age of the oldest notice that waits to be sent, in seconds"
     );
     describe_counter!(actors::NOTICES_TOTAL, "Notices told to staff, by kind and outcome");
     describe_counter!(
@@ -206,7 +242,15 @@ fn describe() {
     describe_gauge!(BUILD_INFO, "Always 1; the version is in the label");
     metrics_process::Collector::default().describe();
     describe_gauge!(LEADER, "1 on the node that sends to Telegram, else 0");
-    describe_gauge!(POOL_CONNECTIONS, "Connections to PostgreSQL, by state");
+    describe_gauge!(
+        POOL_CONNECTIONS,
+        "Connections to PostgreSQL by pool (shared by all, or of the writers) and state (open, available, bound), and who waits for one"
+    );
+    describe_gauge!(
+        COUNTS_AGE_SECONDS,
+        Unit::Seconds,
+        "Age of the figures that only the database knows, in seconds, by counts: outbox for the notices, attention for chats, stores and announced orders"
+    );
 }
 
 /// Every family is exposed from the start, so that a rate over it is never missing.
@@ -236,6 +280,9 @@ fn register_zeros() {
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     for event in ["started", "retired", "lost", "reloaded"] {
         counter!(actors::ORDER_ACTORS_TOTAL, "event" => event).increment(0);
+    }
+    for outcome in OUTCOMES {
+        counter!(actors::COMMITS_TOTAL, "outcome" => outcome).increment(0);
     }
     for conflict in Conflict::ALL {
         counter!(actors::CONFLICTS_TOTAL, "conflict" => conflict.as_str()).increment(0);

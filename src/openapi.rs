@@ -187,7 +187,7 @@ pub struct Mailboxes {
     /// The sender of this node: its epoch while it is the leader, what is under way, what fails.
     #[schema(value_type = Object)]
     notifier: String,
-    /// The orders with the deepest queues.
+    /// The orders with the deepest queues, and of the others those whose event has been under way the longest.
     #[schema(value_type = Vec<Object>)]
     busiest_orders: Vec<String>,
 }

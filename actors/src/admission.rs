@@ -115,7 +115,7 @@ mod tests {
         let stats = MailboxStats::new::<PersistenceCommand>("persistence");
         stats.opened(100);
         for _ in 0..inside {
-            stats.entered(1);
+            stats.entered(0, 1, 100);
         }
         (Admission::new(ANSWER_TIME, Arc::clone(&stats)), stats)
     }
@@ -165,7 +165,7 @@ mod tests {
         let (admission, stats) = admission(1);
         waits(&admission, &[1900]);
         assert!(!admission.admits(Importance::Created));
-        stats.left();
+        stats.left(0, 1, 100);
         assert!(admission.admits(Importance::Other));
     }
 

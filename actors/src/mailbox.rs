@@ -70,18 +70,21 @@ impl Gate {
         })
     }
 
-    fn enter(self: &Arc<Self>) -> Result<Slot, NoEntry> {
+    fn enter(self: &Arc<Self>, message: usize) -> Result<Slot, NoEntry> {
         let entered = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
             (taken != CLOSED && taken < self.capacity).then(|| taken + 1)
         });
         match entered {
             Ok(before) => {
-                self.stats.entered(before + 1);
-                Ok(Slot(Arc::clone(self)))
+                self.stats.entered(message, before + 1, self.capacity);
+                Ok(Slot {
+                    gate: Arc::clone(self),
+                    message,
+                })
             }
             Err(CLOSED) => Err(NoEntry::Closed),
             Err(_) => {
-                self.stats.refuse();
+                self.stats.refuse(message);
                 Err(NoEntry::Full)
             }
         }
@@ -129,13 +132,16 @@ impl Drop for Gate {
 
 /// A taken place in a mailbox; given back on drop.
 #[derive(Debug)]
-struct Slot(Arc<Gate>);
+struct Slot {
+    gate: Arc<Gate>,
+    message: usize,
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
         // A closed gate had nothing inside, so a slot that is dropped always counts.
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
-        self.0.stats.left();
+        let before = self.gate.taken.fetch_sub(1, Ordering::AcqRel);
+        self.gate.stats.left(self.message, before, self.gate.capacity);
     }
 }
 
@@ -165,7 +171,6 @@ impl<C> Envelope<C> {
 #[derive(Debug)]
 pub struct Waiting {
     slot: Slot,
-    message: usize,
     since: Instant,
 }
 
@@ -174,11 +179,10 @@ impl Waiting {
     #[must_use]
     pub fn begin(self) -> Working {
         let now = Instant::now();
-        self.slot.0.moved(now);
-        self.slot.0.stats.waited(self.message, now - self.since);
+        self.slot.gate.moved(now);
+        self.slot.gate.stats.waited(self.slot.message, now - self.since);
         Working {
             slot: self.slot,
-            message: self.message,
             since: now,
         }
     }
@@ -188,13 +192,13 @@ impl Waiting {
 #[derive(Debug)]
 pub struct Working {
     slot: Slot,
-    message: usize,
     since: Instant,
 }
 
 impl Drop for Working {
     fn drop(&mut self) {
-        self.slot.0.stats.handled(self.message, self.since.elapsed());
+        let slot = &self.slot;
+        slot.gate.stats.handled(slot.message, self.since.elapsed());
     }
 }
 
@@ -244,17 +248,16 @@ impl<A: Actor<Context = actix::Context<A>>> Handle<A> {
         A::Context: ToEnvelope<A, Envelope<C>>,
         (): MessageResponse<A, Envelope<C>>,
     {
-        let slot = match self.gate.enter() {
+        let slot = match self.gate.enter(command.message()) {
             Ok(slot) => slot,
             Err(NoEntry::Full) => return Err(Refused::Full(command)),
             Err(NoEntry::Closed) => return Err(Refused::Closed(command)),
         };
-        let message = command.message();
         let since = Instant::now();
-        if slot.0.depth() == 1 {
-            slot.0.moved(since);
+        if slot.gate.depth() == 1 {
+            slot.gate.moved(since);
         }
-        let waiting = Waiting { slot, message, since };
+        let waiting = Waiting { slot, since };
         let envelope = Envelope {
             command,
             waiting,

@@ -7,6 +7,16 @@ pub const MAILBOX_DEPTH: &str = "orderhook_mailbox_depth";
 pub const MAILBOX_BOUND: &str = "orderhook_mailbox_bound";
 /// The highest that the depth has been since the start, by actor kind. Gauge.
 pub const MAILBOX_HIGH_WATER: &str = "orderhook_mailbox_high_water";
+/// The depth of the deepest single mailbox, rounded down to a power of two, by actor kind. Gauge.
+pub const MAILBOX_DEEPEST: &str = "orderhook_mailbox_deepest";
+/// Single mailboxes that are at least half full, by actor kind. Gauge.
+pub const MAILBOX_HALF_FULL: &str = "orderhook_mailbox_half_full";
+/// Commands that wait or are being handled, by actor kind and message type. Gauge.
+pub const MAILBOX_MESSAGE_DEPTH: &str = "orderhook_mailbox_message_depth";
+/// The highest that it has been since the start, by actor kind and message type. Gauge.
+pub const MAILBOX_MESSAGE_HIGH_WATER: &str = "orderhook_mailbox_message_high_water";
+/// Commands refused because a mailbox was full, by actor kind and message type. Counter.
+pub const MAILBOX_MESSAGE_REFUSED_TOTAL: &str = "orderhook_mailbox_message_refused_total";
 /// From sending a command to the start of its work, by actor kind and message type. Histogram.
 pub const MAILBOX_WAIT_SECONDS: &str = "orderhook_mailbox_wait_seconds";
 /// From the start of the work to its end, by actor kind and message type. Histogram.
@@ -21,6 +31,9 @@ pub const ORDERS_ACTIVE: &str = "orderhook_orders_active";
 /// Order actors that were started, retired, lost to a panic, or took their state from a stored row, by
 /// `event`. Counter.
 pub const ORDER_ACTORS_TOTAL: &str = "orderhook_order_actors_total";
+/// Group commits that were sent, by `outcome`: stored, failed in passing and sent again (`transient`), refused
+/// (`unavailable`), or split because of what is in them (`data`). Counter.
+pub const COMMITS_TOTAL: &str = "orderhook_commits_total";
 /// Time of one group commit. Histogram.
 pub const COMMIT_SECONDS: &str = "orderhook_commit_seconds";
 /// Events in one group commit. Histogram.

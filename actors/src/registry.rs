@@ -197,9 +197,11 @@ impl OrderRegistry {
         self.0.count.load(Ordering::Relaxed)
     }
 
-    /// The orders with the deepest queues, deepest first, at most `limit`.
+    /// The orders with the deepest queues, deepest first, at most `deepest` of them; then those of the others
+    /// whose event has been under way the longest, at most `longest`: one that stands still with little
+    /// behind it must not be hidden by ten busy ones. Walks all orders.
     #[must_use]
-    pub fn busiest(&self, limit: usize) -> Vec<BusyOrder> {
+    pub fn busiest(&self, deepest: usize, longest: usize) -> Vec<BusyOrder> {
         let mut busy: Vec<BusyOrder> = self
             .0
             .orders
@@ -214,13 +216,7 @@ impl OrderRegistry {
                 })
             })
             .collect();
-        busy.sort_by(|one, other| {
-            other
-                .depth
-                .cmp(&one.depth)
-                .then_with(|| one.order_id.cmp(&other.order_id))
-        });
-        busy.truncate(limit);
+        pick(&mut busy, deepest, longest);
         busy
     }
 
@@ -229,3 +225,19 @@ impl OrderRegistry {
         self.0.stopping.store(true, Ordering::Release);
     }
 }
+
+/// Leaves the deepest, and of the others those that have stood the longest.
+fn pick(busy: &mut Vec<BusyOrder>, deepest: usize, longest: usize) {
+    let by_id = |one: &BusyOrder, other: &BusyOrder| one.order_id.cmp(&other.order_id);
+    busy.sort_by(|one, other| other.depth.cmp(&one.depth).then_with(|| by_id(one, other)));
+    let mut others = busy.split_off(deepest.min(busy.len()));
+    others.sort_by(|one, other| {
+        let longer = other.standing_millis.cmp(&one.standing_millis);
+        longer.then_with(|| by_id(one, other))
+    });
+    others.truncate(longest);
+    busy.append(&mut others);
+}
+
+#[cfg(test)]
+mod tests;

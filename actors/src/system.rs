@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_rt::ArbiterHandle;
 use orderhook_domain::apply::{Outcome, Rules};
 use orderhook_domain::protocol::FieldError;
 
@@ -18,8 +19,6 @@ use crate::registry::{OrderRegistry, OrderSettings};
 /// How the actors are sized, and what the partner decides.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemSettings {
-    /// Threads that the actors share.
-    pub arbiters: usize,
     /// Order actors.
     pub orders: OrderSettings,
     /// Persistence actors.
@@ -44,7 +43,6 @@ pub struct Actors {
     order_stats: Arc<MailboxStats>,
     persistence_stats: Arc<MailboxStats>,
     answers_stats: Arc<MailboxStats>,
-    arbiters: Vec<actix_rt::Arbiter>,
 }
 
 /// How often actors that may retire are looked for.
@@ -53,26 +51,27 @@ const RETIRE_EVERY: Duration = Duration::from_secs(1);
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
 
 impl Actors {
-    /// Starts the arbiters and the actors on them. Must be called inside an actix system.
-    pub fn start(settings: SystemSettings, store: Arc<dyn OrderStore>, notices_written: &NoticesWritten) -> Self {
-        let arbiters: Vec<actix_rt::Arbiter> = (0..settings.arbiters.max(1))
-            .map(|_| actix_rt::Arbiter::new())
-            .collect();
-        let handles: Vec<_> = arbiters.iter().map(actix_rt::Arbiter::handle).collect();
+    /// Starts the actors on these threads, at least one; they must outlive the actors' draining.
+    pub fn start(
+        settings: SystemSettings,
+        arbiters: &[ArbiterHandle],
+        store: Arc<dyn OrderStore>,
+        notices_written: &NoticesWritten,
+    ) -> Self {
         let order_stats = MailboxStats::new::<OrderCommand>("order");
         let persistence_stats = MailboxStats::new::<PersistenceCommand>("persistence");
         let answers_stats = MailboxStats::new::<AnswersCommand>("answers");
 
         let admission = Admission::new(settings.answer_time, Arc::clone(&persistence_stats));
         let persistence = PersistenceHandle::start(
-            &handles,
+            arbiters,
             settings.persistence,
             &store,
             notices_written,
             &persistence_stats,
             &admission,
         );
-        let answers = AnswersHandle::start(&handles[0], &store, &answers_stats);
+        let answers = AnswersHandle::start(&arbiters[0], &store, &answers_stats);
         let context = Arc::new(OrderContext {
             store,
             persistence: persistence.clone(),
@@ -80,9 +79,9 @@ impl Actors {
             rules: settings.rules,
             patience: settings.patience,
         });
-        let orders = OrderRegistry::new(context, settings.orders, handles.clone(), Arc::clone(&order_stats));
+        let orders = OrderRegistry::new(context, settings.orders, arbiters.to_vec(), Arc::clone(&order_stats));
         let registry = orders.clone();
-        handles[0].spawn(async move {
+        arbiters[0].spawn(async move {
             let mut look = tokio::time::interval(RETIRE_EVERY);
             look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
@@ -98,7 +97,6 @@ impl Actors {
             order_stats,
             persistence_stats,
             answers_stats,
-            arbiters,
         }
     }
 
@@ -159,12 +157,5 @@ impl Actors {
             }
         }
         true
-    }
-
-    /// Ends the actors' threads; what still runs on them is dropped.
-    pub fn stop(&self) {
-        for arbiter in &self.arbiters {
-            arbiter.stop();
-        }
     }
 }

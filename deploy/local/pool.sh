@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # `make pool`: NODES nodes (3 unless told) behind nginx, on this machine only. They use the database of
-# DATABASE_URL, which is brought to the current schema, or else that of `make run`. ORDERHOOK_...
-# variables of the caller reach the nodes, and nginx/render.sh.
+# DATABASE_URL, which is brought to the current schema, or else a private PostgreSQL primary with a
+# synchronous standby. ORDERHOOK_... variables of the caller reach the nodes, and nginx/render.sh.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=serve.sh
 source "$(dirname "${BASH_SOURCE[0]}")/serve.sh"
 
+database_dir=$repo/.local/pool-database
+database_script=$here/replicated.sh
 nodes=${NODES:-3}
 [[ $nodes =~ ^[1-9]$ ]] || die "NODES must be 1 to 9"
 [[ ${DEMO_SERVE_SECONDS-} =~ ^[0-9]*$ ]] || die "DEMO_SERVE_SECONDS must be a whole number of seconds"
@@ -82,6 +84,16 @@ print_nodes() {
             "$((index + 1))" "${hook_addresses[index]}" "${ops_addresses[index]}"
     done
     printf '  logs        %s\n\n' "${work#"$repo"/}"
+    [[ -n ${database_used-} ]] || return 0
+    cat <<TEXT
+Kill the primary database, and make the standby the primary; then have the old one join again, as the standby:
+
+${database_script#"$repo"/} kill ${database_dir#"$repo"/}
+${database_script#"$repo"/} promote ${database_dir#"$repo"/}
+${database_script#"$repo"/} rejoin ${database_dir#"$repo"/} pg1
+${database_script#"$repo"/} status ${database_dir#"$repo"/}
+
+TEXT
 }
 
 supervise

@@ -2,7 +2,7 @@
 # A private PostgreSQL cluster in a folder, reachable from this machine only.
 #
 #   postgres.sh start DIR [--throw-away]   make it if need be, start it, print its DATABASE_URL
-#   postgres.sh status DIR                 print its DATABASE_URL; exit code 3 when it does not run
+#   postgres.sh url DIR                    print its DATABASE_URL; exit code 3 when it does not run
 #   postgres.sh stop DIR
 #   postgres.sh remove DIR                 stop it and delete its data
 #
@@ -88,7 +88,7 @@ no_server() {
     exit 3
 }
 
-show_status() {
+show_url() {
     if server_pid >/dev/null; then
         print_url
     else
@@ -103,17 +103,17 @@ remove_cluster() {
 }
 
 command=${1-} dir=${2-} option=${3-}
-[[ $command =~ ^(start|stop|status|remove)$ && -n $dir && $option =~ ^(--throw-away)?$ ]] || usage
+[[ $command =~ ^(start|stop|url|remove)$ && -n $dir && $option =~ ^(--throw-away)?$ ]] || usage
 if [[ $command == start ]]; then
     mkdir -p "$dir"
 elif [[ ! -d $dir ]]; then
-    [[ $command != status ]] || no_server
+    [[ $command != url ]] || no_server
     exit 0
 fi
 dir=$(cd "$dir" && pwd -P)
 # PostgreSQL's user may not be allowed to stand where the caller does.
 cd /
-if [[ $command != status ]]; then
+if [[ $command != url ]]; then
     exec 9<"$dir"
     flock 9
 fi
@@ -122,6 +122,6 @@ find_pg_user
 case $command in
     start) start_server ;;
     stop) stop_server fast ;;
-    status) show_status ;;
+    url) show_url ;;
     remove) remove_cluster ;;
 esac

@@ -74,7 +74,7 @@ others() {
 ask() {
     local server=$1
     use_binaries
-    "$bin/psql" -XqAt -v ON_ERROR_STOP=1 "host=127.0.0.1 port=$(port_of "$server") user=postgres dbname=postgres connect_timeout=5" -c "$2"
+    "$bin/psql" -XqAt -v ON_ERROR_STOP=1 "host=127.0.0.1 port=$(port_of "$server") user=postgres dbname=postgres connect_timeout=2" -c "$2"
 }
 
 print_url() {

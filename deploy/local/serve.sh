@@ -5,12 +5,14 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 database_dir=$repo/.local/demo
+# One server; replicated.sh has a standby, too.
+database_script=$here/postgres.sh
 token=demo-token
 
 at_exit() {
     if [[ -n ${database_used-} ]]; then
         say "stopping PostgreSQL"
-        uninterrupted "$here/postgres.sh" stop "$database_dir"
+        uninterrupted "$database_script" stop "$database_dir"
     fi
 }
 
@@ -25,8 +27,8 @@ build() {
 start_database() {
     say "starting PostgreSQL in ${database_dir#"$repo"/}"
     database_used=yes
-    uninterrupted "$here/postgres.sh" start "$database_dir" >/dev/null
-    DATABASE_URL=$("$here/postgres.sh" status "$database_dir")
+    uninterrupted "$database_script" start "$database_dir" >/dev/null
+    DATABASE_URL=$("$database_script" url "$database_dir")
     export DATABASE_URL
     stage "$orderhook" migrate
 }

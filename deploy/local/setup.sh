@@ -37,10 +37,13 @@ missing_packages() {
         has_browser || echo chromium
         # Its promtool checks the alerts, and the server fires them.
         { command -v promtool && command -v prometheus; } >/dev/null || echo prometheus
+        # The failover manager that deploy/failover configures, and where it keeps who the primary is.
+        command -v patroni >/dev/null || echo patroni
+        PATH=$PATH:/usr/sbin:/sbin command -v etcd >/dev/null || echo etcd-server
     fi
 }
 
-# Installing postgresql makes and starts a cluster for the machine, and installing nginx or prometheus
+# Installing postgresql makes and starts a cluster for the machine, and installing nginx, prometheus or etcd
 # starts one, unless told not to. We bring our own; the machine's settings are as before afterwards.
 install_packages() {
     local no_cluster=/etc/postgresql-common/createcluster.d/orderhook-setup.conf
@@ -61,8 +64,8 @@ install_packages() {
         die "apt-get could not install: ${packages[*]}"
     # Nor shall they start with the machine.
     local service
-    for service in nginx prometheus; do
-        if [[ " ${packages[*]} " == *" $service "* ]] && command -v systemctl >/dev/null; then
+    for service in nginx prometheus patroni etcd; do
+        if [[ " ${packages[*]} " =~ " $service"(-server)?" " ]] && command -v systemctl >/dev/null; then
             "$@" systemctl disable --quiet "$service" || true
         fi
     done

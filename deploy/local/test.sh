@@ -75,7 +75,7 @@ chmod 755 "$work"
 mkdir "$work/tmp"
 say "starting a throw-away PostgreSQL"
 uninterrupted "$here/postgres.sh" start "$work/postgres" --throw-away >/dev/null
-ORDERHOOK_TEST_DATABASE_URL=$("$here/postgres.sh" status "$work/postgres")
+ORDERHOOK_TEST_DATABASE_URL=$("$here/postgres.sh" url "$work/postgres")
 ORDERHOOK_TEST_PG_BIN=$(find_pg_bin '*')
 export ORDERHOOK_TEST_DATABASE_URL ORDERHOOK_TEST_PG_BIN
 # What tests leave in their folder for temporary files goes with ours.

@@ -5,9 +5,11 @@
 -- $2: how long a notice may wait.
 WITH found AS (
     -- Staff may be picking a wrong list (protocol section 5, rule 6).
-    SELECT 'conflict' AS kind, order_id AS subject, store_id
-    FROM orders
-    WHERE conflict AND updated_at > now() - interval '1 day'
+    SELECT DISTINCT 'conflict' AS kind, o.order_id AS subject, o.store_id
+    FROM order_arrivals a
+    CROSS JOIN LATERAL (SELECT order_id, store_id FROM orders WHERE order_id = a.order_id LIMIT 1) AS o
+    WHERE a.notes IS NOT NULL AND a.received_at > now() - interval '1 day'
+      AND EXISTS (SELECT FROM unnest(a.notes) AS note WHERE starts_with(note, 'conflict_'))
     UNION ALL
     -- SM has probably cancelled an order that staff are picking (protocol section 5, rule 9). Looked for
     -- during one hour after SM gave up: every created of that time is looked up.
@@ -22,10 +24,15 @@ WITH found AS (
           WHERE repeat.order_id = e.order_id AND repeat.event = 'created' AND repeat.answered_at IS NOT NULL
       )
     UNION ALL
-    SELECT 'announced', order_id, NULL
-    FROM orders
-    WHERE number IS NULL AND status = 'announced'
-      AND updated_at BETWEEN now() - interval '1 day' AND now() - $1::bigint * interval '1 second'
+    SELECT DISTINCT 'announced', o.order_id, NULL
+    FROM order_arrivals a
+    CROSS JOIN LATERAL (
+        SELECT order_id FROM orders
+        WHERE order_id = a.order_id AND number IS NULL AND status = 'announced'
+        LIMIT 1
+    ) AS o
+    WHERE a.outcome = 'parked'
+      AND a.received_at BETWEEN now() - interval '1 day' AND now() - $1::bigint * interval '1 second'
     UNION ALL
     SELECT DISTINCT 'rejected', COALESCE(order_id, event), NULL
     FROM order_events

@@ -177,7 +177,6 @@ async fn replay(database: &Database, args: ReplayArgs, out: &mut dyn Write) -> a
     let node = format!("replay by {}", args.by);
     let store = Arc::new(PostgresOrderStore::new(database.clone(), node.into()));
     let settings = SystemSettings {
-        arbiters: 1,
         orders: OrderSettings::default(),
         persistence: PersistenceSettings::default(),
         rules: Rules {
@@ -186,7 +185,12 @@ async fn replay(database: &Database, args: ReplayArgs, out: &mut dyn Write) -> a
         patience: REPLAY_DEADLINE,
         answer_time: REPLAY_DEADLINE,
     };
-    let actors = Actors::start(settings, store, &(Arc::new(|| {}) as _));
+    let actors = Actors::start(
+        settings,
+        &[actix_rt::Arbiter::new().handle()],
+        store,
+        &(Arc::new(|| {}) as _),
+    );
     let mut refused = false;
     for delivery_id in args.delivery_ids {
         let outcome = replay_one(database, &actors, delivery_id, &args.by)

@@ -33,7 +33,7 @@ impl OrderCommand {
         let Self::Show { order_id, json } = self;
         let id = OrderId::parse(&order_id)?;
         let Some(view) = database
-            .run(async move |database| order_view(&database, &id).await)
+            .run(async move |database| order_view(&database, &id, None).await)
             .await?
         else {
             bail!("order {order_id} is unknown");
@@ -102,6 +102,12 @@ fn show(order: &OrderView, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "  {:<16} {:>10}{price}  {name}{replaced}", line.id, line.quantity)?;
     }
     writeln!(out, "history")?;
+    if order.events_before.is_some() {
+        writeln!(
+            out,
+            "  … earlier events are left out: orderhook journal list --order ID --limit N"
+        )?;
+    }
     for event in &order.events {
         let notes = if event.notes.is_empty() {
             String::new()
@@ -122,6 +128,9 @@ fn show(order: &OrderView, out: &mut dyn Write) -> std::io::Result<()> {
         )?;
     }
     writeln!(out, "notices")?;
+    if order.notices_left_out {
+        writeln!(out, "  … earlier notices are left out")?;
+    }
     for notice in &order.notices {
         let chat = notice
             .chat_id

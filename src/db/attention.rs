@@ -17,16 +17,8 @@ const CHATS: &str = "SELECT chat_id, min(disabled_at) AS disabled_at, max(disabl
 const REJECTS: &str = "SELECT delivery_id, order_id, event, received_at, errors FROM order_events \
      WHERE outcome = 'rejected' AND received_at > now() - interval '1 day' \
      ORDER BY received_at DESC LIMIT $1";
-const CONFLICTS: &str = "SELECT order_id, store_id, status, updated_at, \
-            count(*) FILTER (WHERE status IN ('new', 'paid') AND updated_at > now() - interval '1 hour') \
-                OVER () AS fresh \
-     FROM orders WHERE conflict AND updated_at > now() - interval '1 day' \
-     ORDER BY updated_at DESC LIMIT $1";
-// The day is the one after which alarms forget them, too: nobody will create them any more.
-const ANNOUNCED: &str = "SELECT order_id, updated_at, count(*) OVER () AS all FROM orders \
-     WHERE number IS NULL AND status = 'announced' \
-       AND updated_at BETWEEN now() - interval '1 day' AND now() - interval '10 minutes' \
-     ORDER BY updated_at DESC LIMIT $1";
+const CONFLICTS: &str = include_str!("../../sql/queries/conflicts.sql");
+const ANNOUNCED: &str = include_str!("../../sql/queries/announced.sql");
 const ACTIONS: &str = "SELECT acted_at, operator, action, subject, node, result FROM ops_actions \
      ORDER BY action_id DESC LIMIT $1";
 
@@ -36,8 +28,6 @@ const SHOWN: usize = 20;
 /// What needs a person.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Attention {
-    /// When it was read; `None` until the first time.
-    pub read_at: Option<DateTime<Utc>>,
     /// Stores that [`Attention::stores_without_chat`] would list without its limit.
     pub stores_without_chat_count: usize,
     /// Stores and roles whose open orders nobody is told about.
@@ -110,8 +100,8 @@ pub struct ConflictingOrder {
     pub store_id: Option<String>,
     /// Its status.
     pub status: String,
-    /// When it last changed.
-    pub updated_at: DateTime<Utc>,
+    /// When it came to contradict itself last.
+    pub found_at: DateTime<Utc>,
 }
 
 /// An order of which created has not come.
@@ -140,8 +130,7 @@ pub struct Action {
     pub result: Option<String>,
 }
 
-/// Reads it. Every statement has an index of its own; that of contradictions and that of orders without a
-/// created keep all there ever were, which are few among all orders.
+/// Reads it. Every statement has an index of its own and reads what is new, whatever there ever was.
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be asked.
@@ -190,7 +179,7 @@ async fn read(client: &deadpool_postgres::Object) -> Result<Attention, tokio_pos
             order_id: row.try_get("order_id")?,
             store_id: row.try_get("store_id")?,
             status: row.try_get("status")?,
-            updated_at: row.try_get("updated_at")?,
+            found_at: row.try_get("found_at")?,
         })
     })?;
     let unannounced = find(ANNOUNCED).await?;
@@ -213,7 +202,6 @@ async fn read(client: &deadpool_postgres::Object) -> Result<Attention, tokio_pos
     let mut stores_by_id: Vec<&str> = stores.iter().map(|store| store.store_id.as_str()).collect();
     stores_by_id.dedup();
     Ok(Attention {
-        read_at: Some(Utc::now()),
         stores_without_chat_count: stores_by_id.len(),
         chats_disabled_count: chats.len(),
         stores_without_chat: shown(stores),

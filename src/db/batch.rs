@@ -55,7 +55,8 @@ impl Parts {
     /// `commit_batch.sql` without the parts that are not wanted.
     fn statement(self) -> String {
         let mut is_wanted = true;
-        let mut statement = String::with_capacity(COMMIT_BATCH.len());
+        // What somebody reads who asks the server what it is doing.
+        let mut statement = String::from("/* group commit */\n");
         for line in COMMIT_BATCH.lines() {
             match line {
                 "-- only with new orders" => is_wanted = self.new_orders,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::db::{Database, store_error};
+use crate::db::Database;
 
 /// Which entries are wanted; what is `None` or empty does not narrow.
 #[derive(Debug, Clone, Default)]
@@ -87,58 +87,53 @@ fn entry(row: &Row) -> Result<Entry, tokio_postgres::Error> {
 /// # Errors
 /// [`StoreError`] when the database cannot be asked.
 pub async fn list(database: &Database, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
-    let mut client = database.connection().await?;
-    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
-    // Which filter is given decides how rows are found: here one plan does not fit every call.
-    let planning = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on";
-    transaction
-        .batch_execute(planning)
+    database
+        .limited(async |client| {
+            let transaction = client.transaction().await?;
+            // Which filter is given decides how rows are found: here one plan does not fit every call.
+            let planning = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on";
+            transaction.batch_execute(planning).await?;
+            let statement = format!(
+                "SELECT {COLUMNS} FROM order_events \
+                 WHERE (cardinality($1::text[]) = 0 OR outcome = ANY($1)) \
+                   AND (cardinality($2::text[]) = 0 OR event = ANY($2)) \
+                   AND ($3::text IS NULL OR order_id = $3) \
+                   AND ($4::timestamptz IS NULL OR received_at >= $4) \
+                 ORDER BY received_at DESC, delivery_id DESC LIMIT $5"
+            );
+            let rows = transaction
+                .query(
+                    &statement,
+                    &[
+                        &filter.outcomes,
+                        &filter.events,
+                        &filter.order_id,
+                        &filter.since,
+                        &filter.limit,
+                    ],
+                )
+                .await?;
+            rows.iter().rev().map(entry).collect()
+        })
         .await
-        .map_err(|error| store_error(&error))?;
-    let statement = format!(
-        "SELECT {COLUMNS} FROM order_events \
-         WHERE (cardinality($1::text[]) = 0 OR outcome = ANY($1)) \
-           AND (cardinality($2::text[]) = 0 OR event = ANY($2)) \
-           AND ($3::text IS NULL OR order_id = $3) \
-           AND ($4::timestamptz IS NULL OR received_at >= $4) \
-         ORDER BY received_at DESC, delivery_id DESC LIMIT $5"
-    );
-    let rows = transaction
-        .query(
-            &statement,
-            &[
-                &filter.outcomes,
-                &filter.events,
-                &filter.order_id,
-                &filter.since,
-                &filter.limit,
-            ],
-        )
-        .await
-        .map_err(|error| store_error(&error))?;
-    rows.iter()
-        .rev()
-        .map(entry)
-        .collect::<Result<_, _>>()
-        .map_err(|error| store_error(&error))
 }
 
 /// One entry with its body; `None` when there is no such arrival.
 ///
 /// # Errors
-/// [`StoreError`] when the database cannot be asked.
+/// [`StoreError`] when the database cannot be asked, or does not answer.
 pub async fn show(database: &Database, delivery_id: Uuid) -> Result<Option<(Entry, Option<Arc<[u8]>>)>, StoreError> {
-    let client = database.connection().await?;
     let statement = format!("SELECT {COLUMNS}, body FROM order_events WHERE delivery_id = $1");
-    let row = client
-        .query_opt(&statement, &[&delivery_id])
-        .await
-        .map_err(|error| store_error(&error))?;
     let read = |row: Row| -> Result<_, tokio_postgres::Error> {
         let body: Option<&[u8]> = row.try_get("body")?;
         Ok((entry(&row)?, body.map(Arc::from)))
     };
-    row.map(read).transpose().map_err(|error| store_error(&error))
+    database
+        .limited(async |client| {
+            let row = client.query_opt(&statement, &[&delivery_id]).await?;
+            row.map(read).transpose()
+        })
+        .await
 }
 
 /// How many rows one statement of pruning touches: small, so that hooks never wait for it.
@@ -150,21 +145,18 @@ const PRUNE_ROWS: i64 = 1000;
 /// # Errors
 /// [`StoreError`]; what was pruned before it stays pruned.
 pub async fn prune(database: &Database, before: DateTime<Utc>) -> Result<u64, StoreError> {
-    let client = database.connection().await?;
     let statement = "UPDATE order_arrivals SET body = NULL, notice = NULL WHERE delivery_id IN ( \
          SELECT delivery_id FROM order_arrivals e WHERE received_at < $1 AND body IS NOT NULL \
            AND NOT EXISTS (SELECT FROM notices n WHERE n.delivery_id = e.delivery_id AND n.state = 'pending') \
          ORDER BY received_at LIMIT $2)";
-    let statement = client
-        .prepare_cached(statement)
-        .await
-        .map_err(|error| store_error(&error))?;
     let mut pruned = 0;
     loop {
-        let rows = client
-            .execute(&statement, &[&before, &PRUNE_ROWS])
-            .await
-            .map_err(|error| store_error(&error))?;
+        let rows = database
+            .limited(async |client| {
+                let statement = client.prepare_cached(statement).await?;
+                client.execute(&statement, &[&before, &PRUNE_ROWS]).await
+            })
+            .await?;
         pruned += rows;
         if rows < PRUNE_ROWS.unsigned_abs() {
             return Ok(pruned);

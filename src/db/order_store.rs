@@ -20,6 +20,9 @@ const LOAD_ORDER: &str = include_str!("../../sql/queries/load_order.sql");
 const RECORD_ANSWERS: &str = include_str!("../../sql/queries/record_answers.sql");
 
 const STORED_DELIVERIES: &str = "SELECT delivery_id FROM order_arrivals WHERE delivery_id = ANY($1)";
+/// Writes nothing but a word in the log of the database, whose commit is durable only when everything before
+/// it is, on the standby as well.
+const MAKE_DURABLE: &str = "SELECT pg_logical_emit_message(true, 'orderhook', '')";
 
 /// A persistence actor has at most two transactions under way.
 const WRITER_CONNECTIONS: usize = 2;
@@ -204,7 +207,7 @@ async fn write(database: &Database, node: &str, commits: &[&Commit]) -> Result<W
         .await
 }
 
-/// Which of these commits' deliveries are stored.
+/// Which of these commits' deliveries are stored, for good.
 async fn stored_deliveries(database: &Database, commits: &[&Commit]) -> Result<HashSet<Uuid>, StoreError> {
     if commits.is_empty() {
         return Ok(HashSet::new());
@@ -213,7 +216,14 @@ async fn stored_deliveries(database: &Database, commits: &[&Commit]) -> Result<H
     let rows = database
         .limited(async |client| {
             let statement = client.prepare_cached(STORED_DELIVERIES).await?;
-            client.query(&statement, &[&ids]).await
+            let stored = client.query(&statement, &[&ids]).await?;
+            // It may have been committed by this server alone: its wait for the standby can have ended with its
+            // session, or with a crash. What is written now is durable only when all before it is.
+            if !stored.is_empty() {
+                let statement = client.prepare_cached(MAKE_DURABLE).await?;
+                client.query_one(&statement, &[]).await?;
+            }
+            Ok(stored)
         })
         .await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())

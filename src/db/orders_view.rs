@@ -10,9 +10,10 @@ use orderhook_domain::quantity::Quantity;
 use serde::Serialize;
 use tokio_postgres::{IsolationLevel, Row};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use crate::db::Database;
 use crate::db::stored_json::StoredJson;
-use crate::db::{Database, store_error};
 
 /// The shape of design contract 4.3. Amounts and money are strings, so that no reader makes a float of them.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -55,9 +56,14 @@ pub struct OrderView {
     /// Raised by every judged event.
     pub version: i64,
     /// The history: judged events in the order of their versions, the others among them by their arrival.
+    /// At most 200 of them: the newest, or those before the arrival that was asked for.
     pub events: Vec<EventView>,
-    /// What staff were told, or will be.
+    /// Set when earlier events were left out: ask for those before this arrival.
+    pub events_before: Option<String>,
+    /// What staff were told, or will be; at most the newest 200.
     pub notices: Vec<NoticeView>,
+    /// Whether earlier notices were left out.
+    pub notices_left_out: bool,
 }
 
 /// One line of an order.
@@ -154,35 +160,58 @@ pub struct NoticeView {
 const ORDER: &str = "SELECT number, store_id, status, closed, conflict, created_at, paid_at, shipped_at, delivered_at, \
      cancelled_at, cancel_reason, delivery_from, delivery_to, total_price, total_discount_price, comment, version, document \
      FROM orders WHERE order_id = $1";
+/// An order to which SM repeats something for ever shall not fill the memory of whoever looks at it.
+const SHOWN: usize = 200;
+/// One more than is shown says that there are more.
+const ASKED: i64 = 201;
+
 const EVENTS: &str = "SELECT event, received_at, outcome, notes, delivery_id::text, replay_of::text, replayed_by, \
             order_version, event_type, sm_timestamp, answered_at, errors, node, request_id, \
             octet_length(body) AS body_bytes \
-     FROM order_events WHERE order_id = $1 ORDER BY order_version NULLS LAST, received_at, delivery_id";
-const NOTICES: &str = "SELECT kind, state, sent_at, role, chat_id, created_at, attempts, last_error FROM notices WHERE order_id = $1 ORDER BY notice_id";
+     FROM order_events \
+     WHERE order_id = $1 \
+       AND ($2::uuid IS NULL OR (received_at, delivery_id) < ( \
+           SELECT before.received_at, before.delivery_id FROM order_arrivals before WHERE before.delivery_id = $2)) \
+     ORDER BY received_at DESC, delivery_id DESC LIMIT $3";
+const NOTICES: &str = "SELECT kind, state, sent_at, role, chat_id, created_at, attempts, last_error \
+     FROM notices WHERE order_id = $1 ORDER BY notice_id DESC LIMIT $2";
 
-/// Reads one order in one snapshot; `None` when it has no row.
+/// Reads one order in one snapshot; `None` when it has no row. With `before`, the events that arrived before
+/// that arrival.
 ///
 /// # Errors
-/// [`StoreError`] when the database cannot be asked.
-pub async fn order_view(database: &Database, order_id: &OrderId) -> Result<Option<OrderView>, StoreError> {
-    let mut client = database.connection().await?;
-    let transaction = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
+/// [`StoreError`] when the database cannot be asked, or does not answer.
+pub async fn order_view(
+    database: &Database,
+    order_id: &OrderId,
+    before: Option<Uuid>,
+) -> Result<Option<OrderView>, StoreError> {
+    database
+        .limited(async |client| {
+            let transaction = client
+                .build_transaction()
+                .isolation_level(IsolationLevel::RepeatableRead)
+                .read_only(true)
+                .start()
+                .await?;
+            read(&transaction, order_id, before).await
+        })
         .await
-        .map_err(|error| store_error(&error))?;
-    read(&transaction, order_id).await.map_err(|error| store_error(&error))
 }
 
-async fn read(client: &Transaction<'_>, order_id: &OrderId) -> Result<Option<OrderView>, tokio_postgres::Error> {
+async fn read(
+    client: &Transaction<'_>,
+    order_id: &OrderId,
+    before: Option<Uuid>,
+) -> Result<Option<OrderView>, tokio_postgres::Error> {
     let id = order_id.as_str();
     let Some(order) = client.query_opt(ORDER, &[&id]).await? else {
         return Ok(None);
     };
-    let events = client.query(EVENTS, &[&id]).await?;
-    let notices = client.query(NOTICES, &[&id]).await?;
+    let (events, earlier) = newest(client.query(EVENTS, &[&id, &before, &ASKED]).await?);
+    let events: Vec<EventView> = events.iter().map(event).collect::<Result<_, _>>()?;
+    let oldest = events.first().map(|event| event.delivery_id.clone());
+    let (notices, notices_left_out) = newest(client.query(NOTICES, &[&id, &ASKED]).await?);
     let document: Option<StoredJson<Document>> = order.try_get("document")?;
     let money = |column: &str| -> Result<Option<String>, tokio_postgres::Error> {
         let kopecks: Option<i64> = order.try_get(column)?;
@@ -212,15 +241,26 @@ async fn read(client: &Transaction<'_>, order_id: &OrderId) -> Result<Option<Ord
         },
         comment: order.try_get("comment")?,
         version: order.try_get("version")?,
-        events: timeline(events.iter().map(event).collect::<Result<_, _>>()?),
+        events: timeline(events),
+        events_before: oldest.filter(|_| earlier),
         notices: notices.iter().map(notice).collect::<Result<_, _>>()?,
+        notices_left_out,
     }))
+}
+
+/// From the newest first to the oldest first, at most as many as are shown, and whether there are more.
+fn newest(mut rows: Vec<Row>) -> (Vec<Row>, bool) {
+    let more = rows.len() > SHOWN;
+    rows.truncate(SHOWN);
+    rows.reverse();
+    (rows, more)
 }
 
 /// Puts the events without a version (rejected, or about an order that was not known yet) among the others
 /// by their arrival. The others keep the order of their versions whatever the clocks of the nodes said.
 fn timeline(events: Vec<EventView>) -> Vec<EventView> {
-    let (judged, others): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.order_version.is_some());
+    let (mut judged, others): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.order_version.is_some());
+    judged.sort_by_key(|event| event.order_version);
     let mut others = others.into_iter().peekable();
     let mut merged = Vec::with_capacity(judged.len() + others.len());
     for event in judged {
@@ -314,15 +354,15 @@ mod tests {
 
     #[test]
     fn events_without_a_version_stand_where_they_arrived_and_the_others_in_the_order_of_their_versions() {
-        // As the statement returns them; the clock of the node that took version 3 is behind.
+        // By their arrival, as they are read; the clock of the node that took version 3 is behind.
         let events = vec![
-            event(10, Some(1)),
-            event(20, Some(2)),
-            event(15, Some(3)),
-            event(30, Some(4)),
             event(5, None),
+            event(10, Some(1)),
             event(12, None),
+            event(15, Some(3)),
+            event(20, Some(2)),
             event(25, None),
+            event(30, Some(4)),
             event(40, None),
         ];
         let seconds: Vec<i64> = timeline(events)

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use orderhook_actors::metrics::COMMIT_BYTES;
+use orderhook_actors::metrics::{COMMIT_BYTES, COMMITS_TOTAL};
 use orderhook_actors::ports::{Answered, Commit, Committed, OrderStore, StoreError};
 use orderhook_domain::ids::{DeliveryId, OrderId};
 use orderhook_domain::order::Order;
@@ -18,6 +18,7 @@ use orderhook_domain::order::Order;
 pub struct CommitStats {
     in_flight: AtomicUsize,
     commits: AtomicU64,
+    failed: AtomicU64,
     rows: AtomicU64,
     micros: AtomicU64,
     /// The longest since the last look.
@@ -29,7 +30,9 @@ pub struct CommitStats {
 pub struct CommitCounts {
     /// Transactions that ended well.
     pub commits: u64,
-    /// Events in them.
+    /// Transactions that failed in passing; their events are sent again.
+    pub failed: u64,
+    /// Events in those that ended well.
     pub rows: u64,
     /// Their time together, in microseconds.
     pub micros: u64,
@@ -47,6 +50,7 @@ impl CommitStats {
     pub fn counts(&self) -> CommitCounts {
         CommitCounts {
             commits: self.commits.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
             rows: self.rows.load(Ordering::Relaxed),
             micros: self.micros.load(Ordering::Relaxed),
         }
@@ -55,6 +59,19 @@ impl CommitStats {
     /// The longest transaction since the last call, in microseconds; for one caller only.
     pub fn take_longest(&self) -> u64 {
         self.longest_micros.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// What can become of a transaction.
+pub const OUTCOMES: [&str; 4] = ["stored", "transient", "unavailable", "data"];
+
+/// Which of [`OUTCOMES`] it was.
+const fn outcome<T>(committed: &Result<T, StoreError>) -> &'static str {
+    match committed {
+        Ok(_) => OUTCOMES[0],
+        Err(StoreError::Transient(_)) => OUTCOMES[1],
+        Err(StoreError::Unavailable(_)) => OUTCOMES[2],
+        Err(StoreError::Data(_)) => OUTCOMES[3],
     }
 }
 
@@ -111,6 +128,10 @@ impl OrderStore for MeasuredStore {
         async move {
             let committed = committing.await;
             drop(under_way);
+            if matches!(committed, Err(StoreError::Transient(_))) {
+                stats.failed.fetch_add(1, Ordering::Relaxed);
+            }
+            metrics::counter!(COMMITS_TOTAL, "outcome" => outcome(&committed)).increment(1);
             if committed.is_ok() {
                 let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 stats.commits.fetch_add(1, Ordering::Relaxed);

@@ -7,38 +7,56 @@ use orderhook_actors::metrics as actors;
 use crate::app::Node;
 use crate::db::health::Health;
 use crate::metrics::{
-    CHATS_DISABLED, DATABASE_READY, HOOKS_IN_FLIGHT, LEADER, NOTICES_OLDEST_SECONDS, NOTICES_PENDING, ORDERS_ANNOUNCED,
-    POOL_CONNECTIONS, STORES_WITHOUT_CHAT, TELEGRAM_TOKEN_REFUSED,
+    CHATS_DISABLED, COUNTS_AGE_SECONDS, DATABASE_READY, HOOKS_IN_FLIGHT, LEADER, NOTICES_OLDEST_SECONDS,
+    NOTICES_PENDING, ORDERS_ANNOUNCED, POOL_CONNECTIONS, STORES_WITHOUT_CHAT, TELEGRAM_TOKEN_REFUSED,
 };
 
 impl Node {
     /// Sets the gauges.
     #[expect(clippy::cast_precision_loss, reason = "counts far below what a float holds exactly")]
     pub fn set_gauges(&self) {
-        gauge!(actors::ORDERS_ACTIVE).set(self.actors.orders.active() as f64);
+        gauge!(actors::ORDERS_ACTIVE).set(self.actors().orders.active() as f64);
         for mailbox in self.mailboxes() {
             gauge!(actors::MAILBOX_DEPTH, "actor" => mailbox.actor).set(mailbox.depth as f64);
             gauge!(actors::MAILBOX_BOUND, "actor" => mailbox.actor).set(mailbox.bound as f64);
             gauge!(actors::MAILBOX_HIGH_WATER, "actor" => mailbox.actor).set(mailbox.high_water as f64);
+            gauge!(actors::MAILBOX_DEEPEST, "actor" => mailbox.actor).set(mailbox.deepest_now as f64);
+            gauge!(actors::MAILBOX_HALF_FULL, "actor" => mailbox.actor).set(mailbox.half_full as f64);
+            for message in &mailbox.messages {
+                let labels = [("actor", mailbox.actor), ("message", message.message)];
+                gauge!(actors::MAILBOX_MESSAGE_DEPTH, &labels).set(message.depth as f64);
+                gauge!(actors::MAILBOX_MESSAGE_HIGH_WATER, &labels).set(message.high_water as f64);
+            }
         }
         gauge!(actors::COMMITS_IN_FLIGHT).set(self.live.commits.in_flight() as f64);
         gauge!(HOOKS_IN_FLIGHT).set(self.hooks_in_flight() as f64);
-        let outbox = *self.live.outbox.borrow();
-        gauge!(NOTICES_PENDING).set(outbox.pending as f64);
-        gauge!(NOTICES_OLDEST_SECONDS).set(outbox.oldest_seconds as f64);
+        {
+            let outbox = self.live.outbox.borrow();
+            gauge!(NOTICES_PENDING).set(outbox.value.pending as f64);
+            gauge!(NOTICES_OLDEST_SECONDS).set(outbox.value.oldest_seconds as f64);
+            gauge!(COUNTS_AGE_SECONDS, "counts" => "outbox").set(outbox.age().as_secs_f64());
+        }
         let attention = self.live.attention.borrow().clone();
-        gauge!(CHATS_DISABLED).set(attention.chats_disabled_count as f64);
-        gauge!(STORES_WITHOUT_CHAT).set(attention.stores_without_chat_count as f64);
-        gauge!(ORDERS_ANNOUNCED).set(attention.announced_count as f64);
+        gauge!(CHATS_DISABLED).set(attention.value.chats_disabled_count as f64);
+        gauge!(STORES_WITHOUT_CHAT).set(attention.value.stores_without_chat_count as f64);
+        gauge!(ORDERS_ANNOUNCED).set(attention.value.announced_count as f64);
+        gauge!(COUNTS_AGE_SECONDS, "counts" => "attention").set(attention.age().as_secs_f64());
         let truth = |truth: bool| if truth { 1.0 } else { 0.0 };
         let notifier = self.notifier.shown();
         gauge!(LEADER).set(truth(notifier.epoch.is_some()));
         gauge!(TELEGRAM_TOKEN_REFUSED).set(truth(notifier.token_refused));
         gauge!(DATABASE_READY).set(truth(self.health() == Health::Ready));
-        let pool = self.database.pool_status();
-        gauge!(POOL_CONNECTIONS, "state" => "open").set(pool.size as f64);
-        gauge!(POOL_CONNECTIONS, "state" => "available").set(pool.available as f64);
-        gauge!(POOL_CONNECTIONS, "state" => "waited_for").set(pool.waiting as f64);
+        for pool in self.database.connections() {
+            let states = [
+                ("open", pool.open),
+                ("available", pool.available),
+                ("bound", pool.bound),
+                ("waited_for", pool.waited_for),
+            ];
+            for (state, connections) in states {
+                gauge!(POOL_CONNECTIONS, "pool" => pool.pool, "state" => state).set(connections as f64);
+            }
+        }
         metrics_process::Collector::default().collect();
     }
 }

@@ -1,6 +1,7 @@
 //! What is counted of answered hooks, for the page: atomics only, so that no hook waits for another.
 
 use std::array;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -66,11 +67,13 @@ impl HookCounts {
     }
 }
 
-/// A hook that is owed an answer. Dropped without one (its caller went away), it counts as late.
+/// A hook that is owed an answer. Dropped without one (its caller went away), it counts as late if its token
+/// was right: whoever reaches the port could count as much as he likes.
 #[derive(Debug)]
 pub struct Owed<'a> {
     stats: &'a HookStats,
     given: bool,
+    authenticated: Cell<bool>,
 }
 
 impl HookStats {
@@ -94,6 +97,7 @@ impl HookStats {
         Owed {
             stats: self,
             given: false,
+            authenticated: Cell::new(false),
         }
     }
 
@@ -122,6 +126,11 @@ impl HookStats {
 }
 
 impl Owed<'_> {
+    /// Its token is right: it is a hook of SM.
+    pub fn authenticated(&self) {
+        self.authenticated.set(true);
+    }
+
     /// The answer is given.
     pub fn answered(mut self, event: &str, status: u16, arrived: Instant) {
         self.given = true;
@@ -147,7 +156,7 @@ impl Owed<'_> {
 
 impl Drop for Owed<'_> {
     fn drop(&mut self) {
-        if !self.given {
+        if !self.given && self.authenticated.get() {
             self.stats.late();
         }
     }
@@ -267,6 +276,10 @@ mod tests {
         stats
             .owe()
             .answered("paid", 503, now.checked_sub(Duration::from_secs(2)).unwrap());
+        let owed = stats.owe();
+        owed.authenticated();
+        drop(owed);
+        // Somebody who knows no token.
         drop(stats.owe());
         let counts = stats.counts();
         assert_eq!((counts.late, counts.answered(), counts.unavailable), (2, 2, 1));

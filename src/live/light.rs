@@ -24,6 +24,8 @@ pub struct Reason {
     pub colour: Colour,
     /// What is wrong and what follows from it.
     pub text: String,
+    /// What to do first.
+    pub advice: &'static str,
 }
 
 /// The traffic light.
@@ -52,14 +54,20 @@ pub struct Seen {
     pub busy: u64,
     /// A hook not committed by then is answered 503.
     pub answer_deadline: Duration,
-    /// The deepest queue of one order, and how long its event has been under way; `None` when nobody looked.
-    pub deepest_order: Option<(usize, Duration)>,
+    /// Orders whose queue is at least half full.
+    pub crowded_orders: usize,
     /// Events that may wait for one order.
     pub order_queue: usize,
+    /// The order whose event has been under way the longest; `None` when nobody looked.
+    pub standing: Option<(String, Duration)>,
+    /// Group commits of the last [`WINDOW`] that failed in passing and were sent again.
+    pub commits_failed: u64,
     /// Commits that wait in all persistence actors, and how many may.
     pub commits_waiting: usize,
     /// See `commits_waiting`.
     pub commit_queue: usize,
+    /// Why nobody knows what needs a person; `None` when it is known.
+    pub uncounted: Option<String>,
     /// Notices that wait to be sent.
     pub notices_pending: i64,
     /// The age of the oldest of them.
@@ -102,18 +110,21 @@ pub fn light(seen: &Seen) -> Light {
 fn answers(seen: &Seen, reasons: &mut Vec<Reason>) {
     if seen.draining {
         reasons.push(red(
-            "This node is draining: it takes no new hooks and is about to end.".to_owned()
+            "This node is draining: it takes no new hooks and is about to end.".to_owned(),
+            "Nothing, if it is being restarted: it ends by itself, and other nodes take its hooks.",
         ));
     }
     if let Some(cause) = &seen.database {
-        reasons.push(red(format!(
-            "No usable database: {cause}. Hooks are answered 503; SM and nginx repeat them."
-        )));
+        reasons.push(red(
+            format!("No usable database: {cause}. Hooks are answered 503; SM and nginx repeat them."),
+            "Is PostgreSQL running, writable, and reachable from this machine? Bring it back or promote the standby: \
+             the node finds it by itself. Runbook: OrderhookDatabaseAway.",
+        ));
     }
     // One in a hundred is what SM's repeats absorb without anybody noticing.
-    let by_share = |count: u64, text: String| {
+    let by_share = |count: u64, text: String, advice: &'static str| {
         let many = count.saturating_mul(100) >= seen.answered;
-        if many { red(text) } else { yellow(text) }
+        if many { red(text, advice) } else { yellow(text, advice) }
     };
     // What ran into its deadline is told below.
     if seen.unavailable > seen.late {
@@ -123,7 +134,9 @@ fn answers(seen: &Seen, reasons: &mut Vec<Reason>) {
             seen.answered,
             WINDOW.as_secs(),
         );
-        reasons.push(by_share(seen.unavailable, refused));
+        let advice = "Look at pg_stat_activity and at PostgreSQL's disk and log; the log of this node names the cause. \
+                      Runbook: OrderhookHooksRefused.";
+        reasons.push(by_share(seen.unavailable, refused, advice));
     }
     if seen.late > 0 {
         let late = format!(
@@ -133,39 +146,65 @@ fn answers(seen: &Seen, reasons: &mut Vec<Reason>) {
             humantime::format_duration(seen.answer_deadline),
             WINDOW.as_secs(),
         );
-        reasons.push(by_share(seen.late, late));
+        let advice = "Commit time below says whether PostgreSQL is slow; mailbox wait, whether this node is. \
+                      Runbook: OrderhookAnswersLate.";
+        reasons.push(by_share(seen.late, late, advice));
     }
 }
 
 /// Whether something piles up.
 fn queues(seen: &Seen, reasons: &mut Vec<Reason>) {
     if seen.busy > 0 {
-        reasons.push(yellow(format!(
-            "{} hooks were refused with 429 during the last {} s: a queue is full.",
-            seen.busy,
-            WINDOW.as_secs()
-        )));
+        reasons.push(yellow(
+            format!(
+                "{} hooks were refused with 429 during the last {} s: a queue is full.",
+                seen.busy,
+                WINDOW.as_secs()
+            ),
+            "One order among the busiest: look at what SM sends for it. Many: PostgreSQL is slow, or add a node. \
+             Runbook: OrderhookMailboxRefuses.",
+        ));
     }
-    if let Some((depth, standing)) = seen.deepest_order {
-        if depth.saturating_mul(2) >= seen.order_queue && depth > 1 {
-            reasons.push(yellow(format!(
-                "One order has {depth} events in its queue; {} are the bound.",
-                seen.order_queue
-            )));
-        }
-        if standing.saturating_mul(2) >= seen.answer_deadline {
-            reasons.push(yellow(format!(
-                "The event of an order has been under way for {}.{} s.",
+    if seen.crowded_orders > 0 {
+        reasons.push(yellow(
+            format!(
+                "Orders whose queue is at least half full: {}. One may hold {} events.",
+                seen.crowded_orders, seen.order_queue
+            ),
+            "The busiest orders below name them: does SM repeat without end, or does something hold their rows? \
+             Runbook: OrderhookMailboxNearBound.",
+        ));
+    }
+    if let Some((order_id, standing)) = &seen.standing
+        && standing.saturating_mul(2) >= seen.answer_deadline
+    {
+        reasons.push(yellow(
+            format!(
+                "An event of the order {order_id} has been under way for {}.{} s.",
                 standing.as_secs(),
                 standing.subsec_millis() / 100
-            )));
-        }
+            ),
+            "Who holds its row? pg_blocking_pids() in PostgreSQL says so. Runbook: OrderhookCommitsStuck.",
+        ));
+    }
+    if seen.commits_failed > 0 && seen.database.is_none() {
+        reasons.push(yellow(
+            format!(
+                "{} group commits failed in passing during the last {} s and were sent again.",
+                seen.commits_failed,
+                WINDOW.as_secs()
+            ),
+            "Once is nothing. If it goes on: locks and limits in PostgreSQL's log. Runbook: OrderhookCommitsStuck.",
+        ));
     }
     if seen.commits_waiting.saturating_mul(4) >= seen.commit_queue {
-        reasons.push(yellow(format!(
-            "{} commits wait for PostgreSQL; {} may.",
-            seen.commits_waiting, seen.commit_queue
-        )));
+        reasons.push(yellow(
+            format!(
+                "{} commits wait for PostgreSQL; {} may.",
+                seen.commits_waiting, seen.commit_queue
+            ),
+            "PostgreSQL does not keep up: pg_stat_activity, its disk, checkpoints. Runbook: OrderhookCommitsSlow.",
+        ));
     }
 }
 
@@ -174,197 +213,85 @@ fn staff(seen: &Seen, reasons: &mut Vec<Reason>) {
     if seen.token_refused {
         reasons.push(yellow(
             "Telegram does not accept the bot's token: nobody is told anything.".to_owned(),
+            "Set the right ORDERHOOK_TELEGRAM_TOKEN and restart. Runbook: OrderhookTelegramTokenRefused.",
         ));
     }
     if seen.oldest_notice > seen.outbox_limit {
-        reasons.push(yellow(format!(
-            "{} notices wait, the oldest for {}.",
-            seen.notices_pending,
-            humantime::format_duration(Duration::from_secs(seen.oldest_notice.as_secs()))
-        )));
+        reasons.push(yellow(
+            format!(
+                "{} notices wait, the oldest for {}.",
+                seen.notices_pending,
+                humantime::format_duration(Duration::from_secs(seen.oldest_notice.as_secs()))
+            ),
+            "Does a node send, and does Telegram answer it? If it lasts, call the stores. Runbook: OrderhookNoticesOld.",
+        ));
     }
-    let mut count = |count: usize, one: &str, many: &str, rest: &str| {
+    if let (Some(cause), None) = (&seen.uncounted, &seen.database) {
+        reasons.push(yellow(
+            format!("What needs a person is not known: {cause}."),
+            "The tables below are old. Runbook: OrderhookCountsStale.",
+        ));
+    }
+    let mut count = |count: usize, [one, many, rest]: [&str; 3], advice: &'static str| {
         if count > 0 {
             let what = if count == 1 { one } else { many };
-            reasons.push(yellow(format!("{count} {what} {rest}")));
+            reasons.push(yellow(format!("{count} {what} {rest}"), advice));
         }
     };
     count(
         seen.failing_chats,
-        "chat waits",
-        "chats wait",
-        "because sending to Telegram failed.",
+        ["chat waits", "chats wait", "because sending to Telegram failed."],
+        "It is tried again by itself. If it lasts: is the bot still in the chat? Runbook: OrderhookNoticesOld.",
     );
     count(
         seen.stores_without_chat,
-        "store has open orders",
-        "stores have open orders",
-        "that no chat is told about.",
+        [
+            "store has open orders",
+            "stores have open orders",
+            "that no chat is told about.",
+        ],
+        "Call it about its orders, and give it a code: orderhook chat invite. Runbook: OrderhookStoresWithoutChat.",
     );
     count(
         seen.chats_disabled,
-        "chat refuses",
-        "chats refuse",
-        "the bot and is disabled.",
+        ["chat refuses", "chats refuse", "the bot and is disabled."],
+        "Have somebody of the store let the bot in again, then enable the chat below. Runbook: OrderhookChatsDisabled.",
     );
     count(
         seen.fresh_conflicts,
-        "open order came to contradict itself",
-        "open orders came to contradict themselves",
-        "within the last hour: staff may hold a wrong list.",
+        [
+            "open order came to contradict itself",
+            "open orders came to contradict themselves",
+            "within the last hour: staff may hold a wrong list.",
+        ],
+        "Call the store, then clear it with SM. Runbook: OrderhookOrderConflict.",
     );
     count(
         seen.orders_announced,
-        "order is",
-        "orders are",
-        "known by later events only: created has not come for 10 minutes.",
+        [
+            "order is",
+            "orders are",
+            "known by later events only: created has not come for 10 minutes.",
+        ],
+        "Was its created rejected? Then replay it; else have SM send it again. Runbook: OrderhookOrdersAnnounced.",
     );
 }
 
-const fn red(text: String) -> Reason {
+const fn red(text: String, advice: &'static str) -> Reason {
     Reason {
         colour: Colour::Red,
         text,
+        advice,
     }
 }
 
-const fn yellow(text: String) -> Reason {
+const fn yellow(text: String, advice: &'static str) -> Reason {
     Reason {
         colour: Colour::Yellow,
         text,
+        advice,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Change = fn(&mut Seen);
-
-    fn well() -> Seen {
-        Seen {
-            draining: false,
-            database: None,
-            answered: 3000,
-            late: 0,
-            unavailable: 0,
-            busy: 0,
-            answer_deadline: Duration::from_secs(2),
-            deepest_order: Some((1, Duration::from_millis(3))),
-            order_queue: 128,
-            commits_waiting: 20,
-            commit_queue: 8192,
-            notices_pending: 4,
-            oldest_notice: Duration::from_secs(1),
-            outbox_limit: Duration::from_secs(300),
-            token_refused: false,
-            failing_chats: 0,
-            stores_without_chat: 0,
-            chats_disabled: 0,
-            fresh_conflicts: 0,
-            orders_announced: 0,
-        }
-    }
-
-    /// The colour when one thing is changed, and the words of its only reason.
-    fn with(change: impl FnOnce(&mut Seen)) -> (Colour, String) {
-        let mut seen = well();
-        change(&mut seen);
-        let light = light(&seen);
-        assert!(light.reasons.len() <= 1, "{light:?}");
-        let text = light.reasons.first().map(|reason| reason.text.clone());
-        (light.colour, text.unwrap_or_default())
-    }
-
-    #[test]
-    fn a_node_that_is_well_is_green_without_a_word() {
-        assert_eq!(with(|_| ()), (Colour::Green, String::new()));
-        // An idle one, too.
-        assert_eq!(with(|seen| seen.answered = 0).0, Colour::Green);
-        assert_eq!(with(|seen| seen.deepest_order = None).0, Colour::Green);
-    }
-
-    #[test]
-    fn whatever_keeps_sm_from_its_answer_is_red() {
-        let (colour, text) = with(|seen| seen.database = Some("connection refused".to_owned()));
-        assert_eq!(colour, Colour::Red);
-        assert!(text.contains("connection refused") && text.contains("503"), "{text}");
-        let (colour, text) = with(|seen| seen.draining = true);
-        assert!(colour == Colour::Red && text.contains("draining"), "{text}");
-        let (colour, text) = with(|seen| seen.late = 30);
-        assert!(colour == Colour::Red && text.contains("30 of 3000"), "{text}");
-        // The database answers, and takes nothing: its disk is full.
-        let (colour, text) = with(|seen| seen.unavailable = 3000);
-        assert!(colour == Colour::Red && text.contains("3000 of 3000"), "{text}");
-        let (colour, text) = with(|seen| (seen.unavailable, seen.late) = (40, 40));
-        assert!(colour == Colour::Red && text.contains("not answered within"), "{text}");
-        // A single hook that nobody answered is all the traffic there is.
-        let (colour, text) = with(|seen| (seen.answered, seen.late) = (0, 1));
-        assert!(colour == Colour::Red && text.contains("1 of 1"), "{text}");
-    }
-
-    #[test]
-    fn what_can_wait_an_hour_is_yellow() {
-        let changes: [(Change, &str); 15] = [
-            (|seen| seen.unavailable = 29, "29 of 3000 hooks were answered 503"),
-            (|seen| seen.late = 29, "29 of 3000"),
-            (|seen| seen.busy = 1, "429"),
-            (|seen| seen.deepest_order = Some((64, Duration::ZERO)), "64 events"),
-            (
-                |seen| seen.deepest_order = Some((1, Duration::from_millis(1250))),
-                "1.2 s",
-            ),
-            (|seen| seen.commits_waiting = 2048, "2048 commits"),
-            (|seen| seen.token_refused = true, "token"),
-            (|seen| seen.oldest_notice = Duration::from_secs(301), "5m 1s"),
-            (|seen| seen.failing_chats = 2, "2 chats wait"),
-            (|seen| seen.stores_without_chat = 1, "1 store has open orders"),
-            (|seen| seen.stores_without_chat = 2, "2 stores have open orders"),
-            (|seen| seen.chats_disabled = 1, "1 chat refuses"),
-            (
-                |seen| seen.fresh_conflicts = 1,
-                "1 open order came to contradict itself",
-            ),
-            (
-                |seen| seen.orders_announced = 1,
-                "1 order is known by later events only",
-            ),
-            (|seen| seen.orders_announced = 3, "3 orders are known"),
-        ];
-        for (change, words) in changes {
-            let (colour, text) = with(change);
-            assert!(colour == Colour::Yellow && text.contains(words), "{colour:?} {text}");
-        }
-    }
-
-    #[test]
-    fn limits_are_met_exactly() {
-        assert_eq!(with(|seen| seen.oldest_notice = seen.outbox_limit).0, Colour::Green);
-        assert_eq!(
-            with(|seen| seen.deepest_order = Some((63, Duration::ZERO))).0,
-            Colour::Green
-        );
-        assert_eq!(
-            with(|seen| seen.deepest_order = Some((1, Duration::from_millis(999)))).0,
-            Colour::Green
-        );
-        assert_eq!(with(|seen| seen.commits_waiting = 2047).0, Colour::Green);
-        // A bound of one is met by every event that is under way.
-        assert_eq!(
-            with(|seen| (seen.order_queue, seen.deepest_order) = (1, Some((1, Duration::ZERO)))).0,
-            Colour::Green
-        );
-    }
-
-    #[test]
-    fn the_worst_reason_comes_first_and_gives_the_colour() {
-        let mut seen = well();
-        seen.chats_disabled = 1;
-        seen.draining = true;
-        seen.busy = 5;
-        let light = light(&seen);
-        let colours: Vec<Colour> = light.reasons.iter().map(|reason| reason.colour).collect();
-        assert_eq!(light.colour, Colour::Red);
-        assert_eq!(colours, [Colour::Red, Colour::Yellow, Colour::Yellow]);
-    }
-}
+mod tests;

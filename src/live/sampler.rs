@@ -13,25 +13,29 @@ use serde::Serialize;
 use tokio::time::MissedTickBehavior;
 
 use super::commits::CommitCounts;
+use super::counted::Counted;
 use super::hooks::{EVENTS, HookCounts};
 use super::light::{Colour, Light, Seen, WINDOW, light};
 use super::{EVERY, Live, Published};
 use crate::app::Node;
+use crate::db::PoolShown;
 use crate::db::attention::Attention;
 use crate::db::health::Health;
 use crate::db::outbox::OutboxState;
 
 /// How many changes of the light are remembered.
 const CHANGES: usize = 20;
-/// How many busy orders are shown.
-const BUSY_ORDERS: usize = 10;
+/// How many busy orders are shown: the deepest, and of the others those that have stood the longest.
+pub(crate) const BUSY_ORDERS: (usize, usize) = (10, 5);
 /// While somebody looks, the tables are read that often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What a row of figures holds, in this order: whole numbers, null where there is nothing to say.
+/// What a row of figures holds, in this order: whole numbers, null where there is nothing to say. Counts are
+/// those of the last `ms` milliseconds, usually a second: a node that was held up tells what it missed as one
+/// row, and loses none of it.
 #[must_use]
 pub fn columns(actors: &[MailboxShown]) -> Vec<String> {
-    let mut columns = vec!["at".to_owned()];
+    let mut columns = vec!["at".to_owned(), "ms".to_owned()];
     columns.extend(EVENTS.iter().map(|event| format!("hooks.{event}")));
     for name in ["rejected", "busy", "unavailable", "late", "p50_us", "p99_us"] {
         columns.push(name.to_owned());
@@ -42,6 +46,7 @@ pub fn columns(actors: &[MailboxShown]) -> Vec<String> {
     }
     for name in [
         "commits",
+        "commits_failed",
         "commit_rows",
         "commit_us",
         "commit_max_us",
@@ -62,26 +67,23 @@ struct State<'a> {
     /// The light before, newest first.
     changes: &'a VecDeque<Change>,
     notifier: NotifierShown,
-    outbox: OutboxState,
+    /// `None` while it is not known.
+    outbox: Option<OutboxState>,
+    /// When it was counted last.
+    outbox_read_at: Option<i64>,
     orders_active: usize,
     mailboxes: &'a [MailboxShown],
     busiest_orders: &'a [BusyOrder],
     hooks_in_flight: usize,
     commits_in_flight: usize,
-    pool: Pool,
+    /// Connections to PostgreSQL: those that all share, and those of the writers.
+    pools: [PoolShown; 2],
     /// Looked up only while somebody looks.
     process: Option<Process>,
     viewers: usize,
     /// Since the start.
     hooks_answered: u64,
     hooks_late: u64,
-}
-
-#[derive(Serialize)]
-struct Pool {
-    open: usize,
-    available: usize,
-    waited_for: usize,
 }
 
 #[derive(Serialize)]
@@ -107,12 +109,12 @@ struct Memory {
     commits: CommitCounts,
     /// Waits counted so far by actor: how many, and how long together.
     waits: Vec<(u64, u64)>,
-    /// Hooks of the last seconds.
-    recent: VecDeque<(Instant, HookCounts)>,
+    /// Hooks, and commits that failed, of the last seconds.
+    recent: VecDeque<(Instant, HookCounts, u64)>,
     /// What was refused before is the outage's doing, and told already.
     forgiven_until: Option<Instant>,
     changes: VecDeque<Change>,
-    attention: Option<Arc<Attention>>,
+    attention: Option<Arc<Counted<Attention>>>,
     attention_number: u64,
     tables_asked: Instant,
 }
@@ -151,8 +153,8 @@ async fn busiest(node: &Node) -> Vec<BusyOrder> {
     if node.live.viewers.taken() == 0 || idle {
         return Vec::new();
     }
-    let orders = node.actors.orders.clone();
-    let walking = tokio::task::spawn_blocking(move || orders.busiest(BUSY_ORDERS));
+    let orders = node.actors().orders.clone();
+    let walking = tokio::task::spawn_blocking(move || orders.busiest(BUSY_ORDERS.0, BUSY_ORDERS.1));
     walking.await.unwrap_or_default()
 }
 
@@ -162,8 +164,10 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
     let mailboxes = node.mailboxes();
     let hooks = live.hooks.counts();
     let during = hooks.since(&memory.hooks);
-    live.keep(row(live, memory, &mailboxes, &during, now));
     memory.hooks = hooks;
+    let failed_before = memory.commits.failed;
+    live.keep(row(live, memory, &mailboxes, &during, now));
+    let failed = memory.commits.failed - failed_before;
 
     let database = match node.health() {
         Health::Ready => None,
@@ -174,12 +178,12 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
         memory.forgiven_until = Some(now + live.limits.answer_deadline + EVERY);
         memory.recent.clear();
     } else if memory.forgiven_until.is_none_or(|until| now >= until) {
-        memory.recent.push_back((now, during));
+        memory.recent.push_back((now, during, failed));
     }
     while memory
         .recent
         .front()
-        .is_some_and(|(at, _)| now.duration_since(*at) >= WINDOW)
+        .is_some_and(|(at, ..)| now.duration_since(*at) >= WINDOW)
     {
         memory.recent.pop_front();
     }
@@ -190,7 +194,7 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
     }
     let attention = live.attention.borrow().clone();
     let notifier = node.notifier.shown();
-    let outbox = *live.outbox.borrow();
+    let outbox = live.outbox.borrow().clone();
     let light = light(&seen(node, memory, database, &mailboxes, busiest, &attention));
     remember_change(memory, &light);
     let state = State {
@@ -199,13 +203,14 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
         light: &light,
         changes: &memory.changes,
         notifier,
-        outbox,
-        orders_active: node.actors.orders.active(),
+        outbox: outbox.fresh(),
+        outbox_read_at: outbox.read_at.map(|read_at| read_at.timestamp_millis()),
+        orders_active: node.actors().orders.active(),
         mailboxes: &mailboxes,
         busiest_orders: busiest,
         hooks_in_flight: node.hooks_in_flight(),
         commits_in_flight: live.commits.in_flight(),
-        pool: pool(node),
+        pools: node.database.connections(),
         process: (viewers > 0).then(process),
         viewers,
         hooks_answered: hooks.answered(),
@@ -214,24 +219,17 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
     publish(live, memory, json(&state), attention);
 }
 
-/// The figures since the last look, per second where it was longer ago than one.
+/// The figures since the last look.
 fn row(live: &Live, memory: &mut Memory, mailboxes: &[MailboxShown], during: &HookCounts, now: Instant) -> String {
-    let millis = u64::try_from(now.duration_since(memory.looked).as_millis()).unwrap_or(u64::MAX);
+    let millis = now.duration_since(memory.looked).as_millis();
     memory.looked = now;
-    // A second that was a little late is one second all the same.
-    let per_second = |count: u64| {
-        if millis < 1500 {
-            count
-        } else {
-            count.saturating_mul(1000) / millis
-        }
-    };
     let times = live.hooks.take_times();
-    let mut row: Vec<Option<u64>> = vec![u64::try_from(Utc::now().timestamp_millis()).ok()];
-    row.extend(during.by_event.iter().map(|count| Some(per_second(*count))));
-    for count in [during.rejected, during.busy, during.unavailable, during.late] {
-        row.push(Some(per_second(count)));
-    }
+    let mut row: Vec<Option<u64>> = vec![
+        u64::try_from(Utc::now().timestamp_millis()).ok(),
+        u64::try_from(millis).ok(),
+    ];
+    row.extend(during.by_event.map(Some));
+    row.extend([during.rejected, during.busy, during.unavailable, during.late].map(Some));
     row.extend([times.percentile(50), times.percentile(99)]);
     for (mailbox, before) in mailboxes.iter().zip(&mut memory.waits) {
         let after = waits(mailbox);
@@ -241,14 +239,15 @@ fn row(live: &Live, memory: &mut Memory, mailboxes: &[MailboxShown], during: &Ho
     }
     let commits = live.commits.counts();
     let count = commits.commits - memory.commits.commits;
-    row.push(Some(per_second(count)));
-    row.push(Some(per_second(commits.rows - memory.commits.rows)));
+    row.push(Some(count));
+    row.push(Some(commits.failed - memory.commits.failed));
+    row.push(Some(commits.rows - memory.commits.rows));
     row.push((commits.micros - memory.commits.micros).checked_div(count));
     row.push(Some(live.commits.take_longest()).filter(|_| count > 0));
     memory.commits = commits;
-    let outbox = *live.outbox.borrow();
-    row.push(u64::try_from(outbox.pending).ok());
-    row.push(u64::try_from(outbox.oldest_seconds).ok());
+    let outbox = live.outbox.borrow().fresh();
+    row.push(outbox.and_then(|outbox| u64::try_from(outbox.pending).ok()));
+    row.push(outbox.and_then(|outbox| u64::try_from(outbox.oldest_seconds).ok()));
     serde_json::to_string(&row).unwrap_or_default()
 }
 
@@ -265,15 +264,18 @@ fn seen(
     database: Option<String>,
     mailboxes: &[MailboxShown],
     busiest: &[BusyOrder],
-    attention: &Attention,
+    attention: &Counted<Attention>,
 ) -> Seen {
     let live = &node.live;
-    let sum = |count: fn(&HookCounts) -> u64| memory.recent.iter().map(|(_, counts)| count(counts)).sum();
+    let sum = |count: fn(&HookCounts) -> u64| memory.recent.iter().map(|(_, counts, _)| count(counts)).sum();
     let commits_waiting = mailboxes.iter().find(|mailbox| mailbox.actor == "persistence");
     let notifier = node.notifier.shown();
-    let outbox = *live.outbox.borrow();
-    let deepest = busiest.iter().map(|order| order.depth).max();
-    let longest = busiest.iter().map(|order| order.standing_millis).max();
+    let orders = mailboxes.iter().find(|mailbox| mailbox.actor == "order");
+    let outbox = live.outbox.borrow().fresh().unwrap_or_default();
+    let longest = busiest.iter().max_by_key(|order| order.standing_millis);
+    let standing = |order: &BusyOrder| (order.order_id.to_string(), Duration::from_millis(order.standing_millis));
+    let attention_failure = attention.failure.clone();
+    let attention = &attention.value;
     Seen {
         draining: node.is_draining(),
         database,
@@ -282,10 +284,13 @@ fn seen(
         unavailable: sum(|counts| counts.unavailable),
         busy: sum(|counts| counts.busy),
         answer_deadline: live.limits.answer_deadline,
-        deepest_order: deepest.zip(longest.map(Duration::from_millis)),
+        crowded_orders: orders.map_or(0, |mailbox| mailbox.half_full),
         order_queue: live.limits.order_queue,
+        standing: longest.map(standing),
+        commits_failed: memory.recent.iter().map(|(.., failed)| failed).sum(),
         commits_waiting: commits_waiting.map_or(0, |mailbox| mailbox.depth),
         commit_queue: live.limits.commit_queue,
+        uncounted: attention_failure,
         notices_pending: outbox.pending,
         oldest_notice: Duration::from_secs(u64::try_from(outbox.oldest_seconds).unwrap_or_default()),
         outbox_limit: live.limits.outbox_limit,
@@ -314,15 +319,6 @@ fn remember_change(memory: &mut Memory, light: &Light) {
     memory.changes.truncate(CHANGES);
 }
 
-fn pool(node: &Node) -> Pool {
-    let pool = node.database.pool_status();
-    Pool {
-        open: pool.size,
-        available: pool.available,
-        waited_for: pool.waiting,
-    }
-}
-
 fn process() -> Process {
     let process = metrics_process::collector::collect();
     Process {
@@ -332,12 +328,29 @@ fn process() -> Process {
     }
 }
 
-fn publish(live: &Live, memory: &mut Memory, state: Bytes, attention: Arc<Attention>) {
+/// What needs a person, and whether that is still so.
+#[derive(Serialize)]
+struct AttentionShown<'a> {
+    /// When it was read; `None` until the first time.
+    read_at: Option<i64>,
+    /// Why it could not be read again since.
+    failure: Option<&'a str>,
+    #[serde(flatten)]
+    found: &'a Attention,
+}
+
+fn publish(live: &Live, memory: &mut Memory, state: Bytes, attention: Arc<Counted<Attention>>) {
     let changed = !memory
         .attention
         .as_ref()
         .is_some_and(|before| Arc::ptr_eq(before, &attention));
-    let tables = changed.then(|| json(&*attention));
+    let tables = changed.then(|| {
+        json(&AttentionShown {
+            read_at: attention.read_at.map(|read_at| read_at.timestamp_millis()),
+            failure: attention.failure.as_deref(),
+            found: &attention.value,
+        })
+    });
     if changed {
         memory.attention_number += 1;
         memory.attention = Some(attention);

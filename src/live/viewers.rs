@@ -1,12 +1,17 @@
 //! Who looks at the page: a bounded number of seats, and the stream of server-sent events for each.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use actix_web::dev::Extensions;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{Bytes, Data};
+use chrono::Utc;
 use futures_util::Stream;
 use serde::Serialize;
+use socket2::SockRef;
 use tokio::sync::watch;
 
 use super::hooks::EVENTS;
@@ -17,8 +22,22 @@ use crate::app::Node;
 pub const MAX_VIEWERS: usize = 32;
 /// A viewer that took nothing for so long has gone away without a word, and its seat is free.
 const GONE: Duration = Duration::from_secs(30);
+/// What was sent and not taken for so long ends the connection: a reader that only keeps its socket open
+/// would keep ours, and what waits for it, for ever.
+const UNREAD: Duration = Duration::from_secs(20);
 /// A comment that keeps proxies from closing a stream on which nothing is said.
 const PING_EVERY: Duration = Duration::from_secs(10);
+
+/// Has the kernel end a connection of the operations listener whose other end reads nothing. Called with each
+/// new connection.
+pub fn give_up_silent_readers(connection: &dyn Any, _data: &mut Extensions) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+        return;
+    };
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD)) {
+        tracing::debug!(%error, "a reader that falls silent will keep its connection");
+    }
+}
 
 /// All seats are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +110,8 @@ impl Seats {
 /// What a viewer is told first.
 #[derive(Serialize)]
 struct Hello<'a> {
+    /// The node's clock now: that of the viewer may be wrong.
+    at: i64,
     node: &'a str,
     version: &'a str,
     started_at: i64,
@@ -174,6 +195,7 @@ impl Viewer {
         let live = &self.node.live;
         let mailboxes = self.node.mailboxes();
         Hello {
+            at: Utc::now().timestamp_millis(),
             node: &self.node.name,
             version: env!("CARGO_PKG_VERSION"),
             started_at: live.started_at.timestamp_millis(),

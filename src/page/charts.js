@@ -20,13 +20,15 @@ const figures = {
   },
 
   add(rows) {
+    // The node's clock was set back: what it said of the future is not so.
+    if (rows.length) this.rows = this.rows.filter((row) => row[0] < rows[0][0] + BACK_MS);
     const newest = this.rows.length ? this.rows[this.rows.length - 1][0] : 0;
     for (const row of rows) if (row[0] > newest) this.rows.push(row);
     this.trim();
   },
 
   trim() {
-    const oldest = Date.now() - (this.span + 5) * 1000;
+    const oldest = nodeClock.now() - (this.span + 5) * 1000;
     let from = Math.max(0, this.rows.length - 2 * this.span);
     while (from < this.rows.length && this.rows[from][0] < oldest) from++;
     if (from > 0) this.rows = this.rows.slice(from);
@@ -64,6 +66,16 @@ const figures = {
   },
 };
 
+// Less than that is no clock that was set back.
+const BACK_MS = 5000;
+
+// A count of a row as one per second: a node that was held up tells several seconds as one row.
+const rate = (name) => {
+  const [index, ms] = [figures.index(name), figures.index("ms")];
+  return (row) => (row[index] === null ? null : row[ms] < 1500 ? row[index] : row[index] * 1000 / row[ms]);
+};
+const latestRate = (name) => (figures.rows.length ? rate(name)(figures.rows[figures.rows.length - 1]) : null);
+
 const divided = (name, by) => {
   const index = figures.index(name);
   return (row) => (row[index] === null ? null : row[index] / by);
@@ -77,10 +89,10 @@ function chartPlans(hello) {
     {
       id: "hooks", title: "Hooks per second", unit: "by event, stacked", stacked: true, floor: 5, show: short,
       series: () => hello.events
-        .map((event, colour) => ({ name: event, colour, value: plain("hooks." + event), total: figures.sum("hooks." + event) }))
+        .map((event, colour) => ({ name: event, colour, value: rate("hooks." + event), total: figures.sum("hooks." + event) }))
         .filter((series) => series.total > 0)
         .concat(["unavailable", "busy"].filter((name) => figures.sum(name) > 0)
-          .map((name) => ({ name: name === "busy" ? "refused 429" : "refused 503", colour: "--red", value: plain(name), over: true }))),
+          .map((name) => ({ name: name === "busy" ? "refused 429" : "refused 503", colour: "--red", value: rate(name), over: true }))),
     },
     {
       id: "answers", title: "Answer time", unit: "logarithmic", log: [1, 10000], show: ms,
@@ -109,7 +121,7 @@ function chartPlans(hello) {
           { name: "rows per commit", colour: 0, value: (row) => (row[count] ? row[rows] / row[count] : null) },
           { name: "mean time", colour: 1, value: divided("commit_us", 1000), right: true, show: ms },
           { name: "longest", colour: 5, value: divided("commit_max_us", 1000), right: true, show: ms },
-        ];
+        ].concat(figures.sum("commits_failed") ? [{ name: "failed, sent again", colour: "--red", value: rate("commits_failed") }] : []);
       },
     },
     {
@@ -166,7 +178,7 @@ class Chart {
     } else {
       this.uplot.setData(data, false);
     }
-    const now = Date.now() / 1000;
+    const now = nodeClock.now() / 1000;
     this.uplot.batch(() => {
       this.uplot.setScale("x", { min: now - figures.span, max: now });
       for (const scale of ["y", "right"]) {
@@ -216,7 +228,7 @@ class Chart {
 
   lines(u) {
     const { ctx, bbox } = u;
-    for (const line of this.plan.lines || []) {
+    for (const [index, line] of (this.plan.lines || []).entries()) {
       const y = Math.round(u.valToPos(line.at, "y", true));
       if (y < bbox.top || y > bbox.top + bbox.height) continue;
       const colour = css(line.colour);
@@ -230,9 +242,11 @@ class Chart {
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
       ctx.font = 10.5 * devicePixelRatio + "px system-ui, sans-serif";
-      ctx.textAlign = "left";
+      // Limits that lie close together have their names at different ends.
+      const left = index % 2 === 0;
+      ctx.textAlign = left ? "left" : "right";
       ctx.textBaseline = "bottom";
-      ctx.fillText(line.name, bbox.left + 4 * devicePixelRatio, y - 1);
+      ctx.fillText(line.name, left ? bbox.left + 4 * devicePixelRatio : bbox.left + bbox.width - 4 * devicePixelRatio, y - 1);
       ctx.restore();
     }
   }

@@ -6,6 +6,17 @@ const OPERATOR = "orderhook.operator";
 // The token lives as long as the tab. It goes out only where this code sends it: there is no cookie.
 function token() { return sessionStorage.getItem(TOKEN) || ""; }
 
+// The node's clock, as far as it is known: that of whoever looks may be wrong by hours.
+const nodeClock = {
+  at: null,
+  read: 0,
+  set(at) {
+    this.at = at;
+    this.read = performance.now();
+  },
+  now() { return this.at === null ? Date.now() : this.at + (performance.now() - this.read); },
+};
+
 class HttpError extends Error {
   constructor(status, text) {
     super(text);
@@ -13,10 +24,14 @@ class HttpError extends Error {
   }
 }
 
+// Nobody waits longer for one answer. The stream has no end, and looks after itself.
+const LONGEST_REQUEST_MS = 10000;
+
 async function request(path, options = {}) {
   const headers = new Headers(options.headers);
   if (token()) headers.set("Authorization", "Bearer " + token());
-  const response = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit" });
+  const signal = options.signal || AbortSignal.timeout(LONGEST_REQUEST_MS);
+  const response = await fetch(path, { ...options, signal, headers, cache: "no-store", credentials: "omit" });
   if (!response.ok) {
     let text = response.status + " " + response.statusText;
     try {
@@ -27,6 +42,12 @@ async function request(path, options = {}) {
     throw new HttpError(response.status, text);
   }
   return response;
+}
+
+// What went wrong, in words.
+function whyNot(error) {
+  if (error.status) return error.message;
+  return error.name === "TimeoutError" ? "no answer for a long time" : "no answer";
 }
 
 // A stream on which nothing was heard for so long is dead: the node sends something every second.
@@ -49,7 +70,7 @@ class LiveStream {
   }
 
   check() {
-    if (this.controller && Date.now() - this.heard > SILENCE_MS) this.controller.abort();
+    if (this.controller && performance.now() - this.heard > SILENCE_MS) this.controller.abort();
   }
 
   // Tries now, whatever the pause.
@@ -71,7 +92,7 @@ class LiveStream {
           this.wake = null;
           continue;
         }
-        this.state("lost", error.status ? error.message : "no answer");
+        this.state("lost", whyNot(error));
       }
       await new Promise((resolve) => {
         this.wake = resolve;
@@ -84,7 +105,7 @@ class LiveStream {
 
   async once(opened) {
     this.controller = new AbortController();
-    this.heard = Date.now();
+    this.heard = performance.now();
     try {
       const response = await request("/api/live", { signal: this.controller.signal });
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -94,7 +115,7 @@ class LiveStream {
       for (;;) {
         const { value, done } = await reader.read();
         if (done) return;
-        this.heard = Date.now();
+        this.heard = performance.now();
         text += value;
         let end;
         while ((end = text.indexOf("\n\n")) >= 0) {
@@ -145,7 +166,7 @@ function clock(time) {
 function moment(time) {
   if (!time) return "–";
   const date = new Date(time);
-  const today = date.toDateString() === new Date().toDateString();
+  const today = date.toDateString() === new Date(nodeClock.now()).toDateString();
   return today ? clock(time) : date.getFullYear() + "-" + pad(date.getMonth() + 1) + "-" + pad(date.getDate()) + " " + clock(time);
 }
 

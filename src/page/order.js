@@ -65,7 +65,8 @@ async function withAccess(title, text, name, work) {
 }
 
 function act(path) {
-  return request(path, { method: "POST", headers: { "X-Operator": encodeURIComponent(localStorage.getItem(OPERATOR) || "") } })
+  // The node itself gives a replay ten seconds; whether it was done is worth waiting for.
+  return request(path, { method: "POST", signal: AbortSignal.timeout(2 * LONGEST_REQUEST_MS), headers: { "X-Operator": encodeURIComponent(localStorage.getItem(OPERATOR) || "") } })
     .then((response) => response.json());
 }
 
@@ -75,10 +76,10 @@ function replayButton(deliveryId, place, after) {
       const done = await withAccess("Play this arrival again?", "It is judged like a new hook and recorded with your name.", true,
         () => act("/api/journal/" + encodeURIComponent(deliveryId) + "/replay"));
       if (!done) return;
-      place.textContent = "Played again: " + done.outcome + ".";
-      if (after) after();
+      after("Played again: " + done.outcome + ".", "good");
     } catch (error) {
-      place.textContent = "Not played: " + error.message + ".";
+      place.className = "said bad";
+      place.textContent = error.status ? "Not played: " + error.message + "." : "It is not known whether it was played: " + whyNot(error) + ".";
     }
   } }, "Play again");
 }
@@ -99,7 +100,7 @@ function bodyButton(deliveryId, place) {
       }
       place.replaceChildren(el("pre", {}, text));
     } catch (error) {
-      place.replaceChildren(el("p", { class: "more" }, error.message + "."));
+      place.replaceChildren(el("p", { class: "said bad", role: "status" }, "Not shown: " + whyNot(error) + "."));
     }
   } }, "Raw body");
 }
@@ -122,9 +123,17 @@ function pretty(text) {
 
 const orderView = {
   id: null,
+  said: null,
+
+  // Stands above the order until something else is looked at: the order itself is read anew below it.
+  say(text, kind) {
+    this.said = { text, kind };
+    return this.load();
+  },
 
   async show(id) {
     this.id = id;
+    this.said = null;
     const place = byId("order");
     place.replaceChildren(el("p", { class: "none-yet" }, "Looking for " + id + " …"));
     await this.load();
@@ -139,7 +148,7 @@ const orderView = {
     } catch (error) {
       if (this.id !== id) return;
       const text = error.status === 404 ? "No order has this id. A body that could not be read leaves no order: see the rejected ones."
-        : error.status === 401 ? "This node asks for its token." : "It cannot be read now: " + (error.status ? error.message : "no answer") + ".";
+        : error.status === 401 ? "This node asks for its token." : "It cannot be read now: " + whyNot(error) + ".";
       place.replaceChildren(
         el("div", { class: "order-head" }, el("h1", { class: "id" }, id)),
         el("div", { class: "card wide" }, el("p", {}, text),
@@ -153,8 +162,9 @@ const orderView = {
       badge(order.status, order.status === "cancelled" ? "bad" : order.status === "announced" ? "warn" : "good"),
       order.closed ? badge("closed to changes") : null,
       order.conflict ? badge("contradicts itself", "bad") : null,
-      el("button", { class: "quiet small", type: "button", onclick: () => this.load() }, "Read again"),
-      el("a", { href: "#/" }, "← Overview"));
+      el("button", { class: "quiet small", type: "button", onclick: () => this.show(this.id) }, "Read again"),
+      el("a", { class: "back", href: "#/" }, "← Overview"),
+      this.said ? el("p", { class: "said wide " + this.said.kind, role: "status" }, this.said.text) : null);
     return [head, el("div", { class: "side" }, this.document(order), this.lines(order), this.notices(order)), this.timeline(order)];
   },
 
@@ -181,9 +191,10 @@ const orderView = {
     return el("article", { class: "card", id: "lines" }, el("h2", {}, "Lines"), table(head, rows, "Created has not come: there are no lines."));
   },
 
-  timeline(order) {
-    const items = order.events.map((event) => {
-      const said = el("div", { class: "more", role: "status" });
+  // The items of some events.
+  items(events) {
+    return events.map((event) => {
+      const said = el("div", { class: "said", role: "status" });
       const body = el("div");
       const more = [
         event.order_version ? "version " + event.order_version : "no version",
@@ -201,11 +212,41 @@ const orderView = {
           (event.notes || []).map((note) => badge(note.replaceAll("_", " "), "warn"))),
         el("div", { class: "more" }, more), errors,
         event.body_bytes === null ? null : el("div", { class: "buttons" },
-          bodyButton(event.delivery_id, body), replayButton(event.delivery_id, said, () => this.load())),
+          bodyButton(event.delivery_id, body), replayButton(event.delivery_id, said, (text, kind) => this.say(text, kind))),
         said, body);
     });
+  },
+
+  timeline(order) {
+    const list = el("ol", { class: "timeline" }, this.items(order.events));
+    const count = el("span", { class: "when" });
+    const counted = (more) => { count.textContent = (more ? "the last " : "") + list.children.length + " events"; };
+    counted(order.events_before);
     return el("article", { class: "card", id: "timeline" },
-      el("h2", {}, "Timeline", el("span", { class: "when" }, order.events.length + " events")), el("ol", { class: "timeline" }, items));
+      el("h2", {}, "Timeline", count), this.earlier(order.events_before, list, counted), list);
+  },
+
+  // Brings what was left out, page by page.
+  earlier(before, list, counted) {
+    if (!before) return null;
+    const id = this.id;
+    const said = el("span", { class: "said bad", role: "status" });
+    const button = el("button", { class: "quiet small", type: "button", onclick: async () => {
+      button.disabled = true;
+      try {
+        const page = await (await request("/api/orders/" + encodeURIComponent(id) + "?before=" + encodeURIComponent(before))).json();
+        list.prepend(...this.items(page.events));
+        before = page.events_before;
+        counted(before);
+        row.hidden = !before;
+        said.textContent = "";
+      } catch (error) {
+        said.textContent = "Not read: " + whyNot(error) + ".";
+      }
+      button.disabled = false;
+    } }, "Earlier events");
+    const row = el("div", { class: "buttons" }, button, said);
+    return row;
   },
 
   notices(order) {
@@ -214,6 +255,6 @@ const orderView = {
       notice.kind, notice.role + (notice.chat_id === null ? "" : " " + notice.chat_id),
       el("span", {}, badge(notice.state.replace("_", " "), STATE[notice.state]), notice.last_error ? " " + notice.last_error : ""),
       when(notice.created_at), when(notice.sent_at), String(notice.attempts)]);
-    return el("article", { class: "card", id: "notices" }, el("h2", {}, "Notices"), table(head, rows, "Nobody was told anything of it."));
+    return el("article", { class: "card", id: "notices" }, el("h2", {}, "Notices", order.notices_left_out ? el("span", { class: "when" }, "the last " + order.notices.length) : null), table(head, rows, "Nobody was told anything of it."));
   },
 };

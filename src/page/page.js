@@ -3,6 +3,9 @@
 const WORD = { green: "All is well", yellow: "Look within the hour", red: "Look now" };
 const page = { hello: null, state: null, attention: null, drawn: {} };
 
+// What the page was delivered with stands until the node has said its name.
+function nodeName() { return page.hello ? page.hello.node : byId("node").textContent; }
+
 function tile(name, value, note, kind) {
   return el("div", { class: "tile " + (kind || "") }, el("dt", {}, name), el("dd", {}, value, el("span", { class: "note" }, note || "")));
 }
@@ -10,12 +13,14 @@ function tile(name, value, note, kind) {
 function lamp(colour, word, reasons, since) {
   byId("light").className = "light " + colour;
   byId("light-word").textContent = word;
-  byId("light-reasons").replaceChildren(...reasons.map((reason) => el("li", { class: reasons.length > 1 ? reason.colour : null }, reason.text)));
+  byId("light-reasons").replaceChildren(...reasons.map((reason) => el("li", { class: reasons.length > 1 ? reason.colour : null }, reason.text,
+    reason.advice ? el("span", { class: "advice" }, reason.advice) : null)));
   byId("light-since").textContent = since || "";
   const paint = { green: "#12a566", yellow: "#eaa800", red: "#e5343f" }[colour] || "#8a93a0";
   const dot = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="' + paint + '"/></svg>';
   byId("icon").href = "data:image/svg+xml," + encodeURIComponent(dot);
-  document.title = (colour === "green" ? "" : word + " · ") + "orderhook" + (page.hello ? " · " + page.hello.node : "");
+  // The node first: of many tabs only the beginning is seen.
+  document.title = nodeName() + " · " + (colour === "green" ? "orderhook" : word);
 }
 
 function showLight() {
@@ -26,12 +31,15 @@ function showLight() {
 
 function showTiles() {
   const { state, hello } = page;
-  const perSecond = hello.events.reduce((sum, event) => sum + (figures.latest("hooks." + event) || 0), 0);
+  const perSecond = hello.events.reduce((sum, event) => sum + (latestRate("hooks." + event) || 0), 0);
   const [p50, p99, late] = [figures.latest("p50_us"), figures.latest("p99_us"), figures.sum("late")];
   const depth = state.mailboxes.reduce((sum, mailbox) => sum + mailbox.depth, 0);
   const refused = state.mailboxes.reduce((sum, mailbox) => sum + mailbox.refused, 0);
-  const [commits, rows] = [figures.latest("commits"), figures.latest("commit_rows")];
-  const { notifier, outbox, process, pool } = state;
+  const [commits, rows] = [latestRate("commits"), latestRate("commit_rows")];
+  const { notifier, outbox, process } = state;
+  const [shared, writers] = state.pools;
+  const waited = shared.waited_for + writers.waited_for;
+  const busy = (pool) => pool.open - pool.available;
   const telegram = notifier.token_refused ? "token refused" : notifier.epoch === null ? "standby" : "sending";
   const milliseconds = (micros) => (micros === null ? null : micros / 1000);
   byId("tiles").replaceChildren(
@@ -40,13 +48,16 @@ function showTiles() {
     tile("Not in time", short(late), "in 15 min, " + short(state.hooks_late) + " since the start", figures.latest("late") ? "bad" : late ? "warn" : ""),
     tile("In mailboxes", short(depth), short(refused) + " refused since the start"),
     tile("Commits", el("span", {}, short(commits), el("small", {}, " /s")), (commits ? short(rows / commits) + " rows each, " : "") + state.commits_in_flight + " under way"),
-    tile("Outbox", short(outbox.pending), outbox.pending ? "oldest " + span(outbox.oldest_seconds) : "nothing waits", outbox.oldest_seconds > hello.outbox_limit_s ? "warn" : ""),
+    outbox === null ? tile("Outbox", "–", state.outbox_read_at ? "not known since " + moment(state.outbox_read_at) : "not known yet", "warn")
+      : tile("Outbox", short(outbox.pending), outbox.pending ? "oldest " + span(outbox.oldest_seconds) : "nothing waits", outbox.oldest_seconds > hello.outbox_limit_s ? "warn" : ""),
     tile("Telegram", telegram, notifier.under_way + " under way, " + notifier.paused_chats.by_failures + " failing", notifier.token_refused || notifier.paused_chats.by_failures ? "warn" : ""),
     tile("Order actors", short(state.orders_active), "in memory"),
-    tile("Connections", el("span", {}, String(pool.open - pool.available), el("small", {}, " of " + pool.open)), pool.waited_for ? pool.waited_for + " waited for" : "in use"),
+    tile("Connections", el("span", {}, String(busy(shared) + busy(writers)), el("small", {}, " of " + (shared.bound + writers.bound))),
+      waited ? waited + " waited for" : busy(writers) + " of them by writers", waited ? "warn" : ""),
     tile("Memory", process && process.resident_bytes ? short(process.resident_bytes / 1048576) + " MB" : "–", process ? process.threads + " threads, " + process.open_files + " files" : ""),
   );
-  byId("node").textContent = hello.node + " · version " + hello.version + " · up " + span(state.uptime_seconds);
+  byId("node").textContent = hello.node;
+  byId("about").textContent = "version " + hello.version + " · up " + span(state.uptime_seconds) + " · node's time " + clock(state.at);
 }
 
 // Fills a card when what it shows has changed, so that a selection in it survives.
@@ -74,25 +85,29 @@ function showState() {
     [{ name: "At" }, { name: "Light" }, { name: "Because" }],
     state.changes.map((change) => [when(change.at), badge(change.colour, { green: "good", yellow: "warn", red: "bad" }[change.colour]), change.reason]),
     "None since the start."));
-  const micros = (timing) => millis(timing.mean_micros / 1000) + " / " + millis(timing.max_micros / 1000);
+  const micros = (timing) => (timing.count ? millis(timing.mean_micros / 1000) + " / " + millis(timing.max_micros / 1000) : "–");
   card("mailboxes", state.mailboxes, () => table(
-    [{ name: "Actor" }, { name: "Message" }, { name: "Depth", num: true }, { name: "High water", num: true, wide: true }, { name: "Deepest", num: true, wide: true }, { name: "Refused", num: true },
-      { name: "Handled", num: true, wide: true }, { name: "Wait mean / max", num: true }, { name: "Handling mean / max", num: true, wide: true }],
+    [{ name: "Actor" }, { name: "Message" }, { name: "Depth", num: true }, { name: "High water", num: true, wide: true }, { name: "Deepest now / ever", num: true, wide: true }, { name: "Half full", num: true, wide: true },
+      { name: "Refused", num: true }, { name: "Handled", num: true, wide: true }, { name: "Wait mean / max", num: true }, { name: "Handling mean / max", num: true, wide: true }],
     state.mailboxes.flatMap((mailbox) => mailbox.messages.map((message, index) => [
-      index ? "" : mailbox.actor, message.message, index ? "" : short(mailbox.depth), index ? "" : short(mailbox.high_water), index ? "" : short(mailbox.deepest), index ? "" : short(mailbox.refused),
+      index ? "" : mailbox.actor, message.message, short(message.depth), short(message.high_water),
+      index ? "" : short(mailbox.deepest_now) + " / " + short(mailbox.deepest), index ? "" : short(mailbox.half_full), short(message.refused),
       short(message.handle.count), micros(message.wait), micros(message.handle)])),
     ""));
 }
 
 function enableButton(chatId) {
-  const said = el("span", { class: "more" });
+  const said = el("span", { class: "said", role: "status" });
   const button = el("button", { class: "quiet small", type: "button", onclick: async () => {
     try {
       const done = await withAccess("Tell this chat again?", "What waits for it is sent at once. Recorded with your name.", true,
         () => act("/api/chats/" + encodeURIComponent(chatId) + "/enable"));
-      if (done) said.textContent = done.waiting + " notices go out.";
+      if (!done) return;
+      said.className = "said good";
+      said.textContent = done.waiting ? "Enabled; notices that go out now: " + done.waiting + "." : "Enabled; nothing had waited.";
     } catch (error) {
-      said.textContent = error.message + ".";
+      said.className = "said bad";
+      said.textContent = "Not done: " + whyNot(error) + ".";
     }
   } }, "Enable");
   return el("span", {}, button, " ", said);
@@ -101,6 +116,17 @@ function enableButton(chatId) {
 function showAttention() {
   const found = page.attention;
   const canAct = page.hello.can_act;
+  const stale = byId("stale");
+  stale.hidden = !found.failure && found.read_at !== null;
+  stale.textContent = found.read_at === null ? "What needs a person is not known yet" + (found.failure ? ": " + found.failure + "." : ".")
+    : "As it was at " + moment(found.read_at) + "; it cannot be read again: " + found.failure + ".";
+  // Nothing known is not the same as nothing there.
+  if (found.read_at === null) {
+    for (const id of ["stores", "chats", "conflicts", "rejects", "announced", "actions"]) {
+      card(id, null, () => el("p", { class: "none-yet" }, "Not known yet."));
+    }
+    return;
+  }
   card("stores", found.stores_without_chat, () => table(
     [{ name: "Store" }, { name: "Role" }, { name: "Notices", num: true }, { name: "Oldest" }],
     found.stores_without_chat.map((store) => [store.store_id, store.role, store.notices + (store.notices === 100 ? "+" : ""), when(store.oldest_at)]),
@@ -110,8 +136,8 @@ function showAttention() {
     found.chats_disabled.map((chat) => [el("span", { class: "id" }, chat.chat_id, el("br"), chat.told_about.join(", ")), when(chat.disabled_at), chat.reason, canAct ? enableButton(chat.chat_id) : ""]),
     "Telegram refuses none."), found.chats_disabled_count);
   card("conflicts", found.conflicts, () => table(
-    [{ name: "Order" }, { name: "Store" }, { name: "Status" }, { name: "Changed" }],
-    found.conflicts.map((order) => [orderLink(order.order_id), order.store_id, order.status, when(order.updated_at)]),
+    [{ name: "Order" }, { name: "Store" }, { name: "Status" }, { name: "Since" }],
+    found.conflicts.map((order) => [orderLink(order.order_id), order.store_id, order.status, when(order.found_at)]),
     "None."), found.fresh_conflicts_count);
   card("rejects", [found.rejects, canAct], () => table(
     [{ name: "At" }, { name: "Order" }, { name: "Event" }, { name: "Why" }],
@@ -136,6 +162,7 @@ const told = {
   hello(hello) {
     const rebuilt = !page.hello || page.hello.columns.join() !== hello.columns.join() || page.hello.answer_deadline_ms !== hello.answer_deadline_ms;
     page.hello = hello;
+    nodeClock.set(hello.at);
     figures.hello(hello);
     if (rebuilt) charts.build(hello);
     byId("access").hidden = !hello.can_act;
@@ -144,6 +171,7 @@ const told = {
   rows(rows) { figures.add(rows); },
   state(state) {
     page.state = state;
+    nodeClock.set(state.at);
     showState();
     charts.draw();
   },
@@ -164,7 +192,7 @@ const stream = new LiveStream(
       lamp("none", "This node asks for its token", [], "");
       byId("access").hidden = false;
     } else {
-      lostAt = lostAt || Date.now();
+      lostAt = lostAt || nodeClock.now();
       lamp("red", "No connection to this node", [{ colour: "red", text: "Since " + clock(lostAt) + ": " + why + ". The page tries again by itself." }], "");
     }
   });

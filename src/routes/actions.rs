@@ -105,14 +105,23 @@ pub(crate) async fn replay_arrival(
     if node.is_draining() {
         return error_response(&ErrorBody::unavailable());
     }
+    // A task of its own: an operator who does not wait for the end keeps nothing from being recorded.
+    let playing = actix_web::rt::spawn(async move { play(&node, delivery_id, &operator).await });
+    playing
+        .await
+        .unwrap_or_else(|_panicked| error_response(&ErrorBody::unavailable()))
+}
+
+/// Plays an arrival again and records who did it and what came of it.
+async fn play(node: &Node, delivery_id: Uuid, operator: &str) -> HttpResponse {
     let _in_flight = node.hook_enters();
     let subject = delivery_id.to_string();
-    let begun = ops_actions::begin(&node.database, ActionKind::Replay, &operator, &subject, &node.name).await;
+    let begun = ops_actions::begin(&node.database, ActionKind::Replay, operator, &subject, &node.name).await;
     let action = match begun {
         Ok(action) => action,
         Err(error) => return away(&error),
     };
-    let replayed = replay(&node.database, &node.actors, delivery_id, &operator).await;
+    let replayed = replay(&node.database, node.actors(), delivery_id, operator).await;
     let (result, response) = match &replayed {
         Ok(taken) => (taken.verdict.as_str().to_owned(), replay_answer(taken)),
         Err(error) => (error.to_string(), replay_refused(error)),

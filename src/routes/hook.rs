@@ -1,5 +1,7 @@
 //! `POST /sbermarket/orders/hook/`: authenticate, read, parse once, deliver, answer after the commit.
 
+use std::cell::OnceCell;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
@@ -15,11 +17,13 @@ use orderhook_actors::ports::Answered;
 use orderhook_domain::event::EventKind;
 use orderhook_domain::ids::{DeliveryId, OrderId};
 use orderhook_domain::protocol::answer::{Answer, ErrorBody};
+use orderhook_domain::protocol::{self, ParsedEvent};
 use tracing::Instrument;
 
 use super::{error_response, json_response, method_not_allowed};
 use crate::app::Node;
 use crate::intake::{self, Incoming, Taken, Verdict};
+use crate::live::hooks::Owed;
 use crate::metrics::{FIELDS_TOLERATED_TOTAL, HOOK_SECONDS, HOOKS_TOTAL, NO_EVENT};
 
 /// The largest body (protocol section 3).
@@ -49,6 +53,58 @@ struct Answering {
     delivery_id: Option<DeliveryId>,
 }
 
+/// A hook whose answer is not given yet. Dropped before that (its caller has gone away) it leaves the line that
+/// its answer would have left. What was admitted goes on, and its outcome stands in the journal.
+struct Unanswered<'a> {
+    owed: Option<Owed<'a>>,
+    started: Instant,
+    /// Set when it was read.
+    body: OnceCell<Arc<[u8]>>,
+}
+
+impl Unanswered<'_> {
+    fn authenticated(&self) {
+        if let Some(owed) = &self.owed {
+            owed.authenticated();
+        }
+    }
+
+    fn read(&self, body: &Arc<[u8]>) {
+        // It is read once.
+        let _ = self.body.set(Arc::clone(body));
+    }
+
+    fn answered(mut self, event: &str, status: u16) {
+        if let Some(owed) = self.owed.take() {
+            owed.answered(event, status, self.started);
+        }
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if self.owed.is_none() {
+            return;
+        }
+        // Parsed a second time: it happens so rarely that no other hook has to carry its names along.
+        let (order_id, event) = match self.body.get().map(|body| protocol::parse(body)) {
+            Some(Ok(parsed)) => match parsed.event {
+                ParsedEvent::Order(event) => (Some(event.order_id), parsed.kind.as_str()),
+                ParsedEvent::Unaddressed { .. } => (None, parsed.kind.as_str()),
+            },
+            Some(Err(rejection)) => (rejection.order_id, rejection.kind.map_or(NO_EVENT, EventKind::as_str)),
+            None => (None, NO_EVENT),
+        };
+        tracing::info!(
+            order_id = order_id.as_ref().map(OrderId::as_str),
+            event,
+            outcome = "abandoned",
+            duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            "hook not answered: its caller has gone away"
+        );
+    }
+}
+
 /// Takes one hook of SM and answers once it is durable.
 #[utoipa::path(
     post,
@@ -71,12 +127,16 @@ pub(crate) async fn receive(request: HttpRequest, payload: web::Payload, node: w
     let span = tracing::info_span!("hook", request_id = request_id.as_deref());
     async {
         let _in_flight = node.hook_enters();
-        let owed = node.live.hooks.owe();
-        let answering = answer(&request, payload, &node, (received_at, started), request_id).await;
+        let unanswered = Unanswered {
+            owed: Some(node.live.hooks.owe()),
+            started,
+            body: OnceCell::new(),
+        };
+        let answering = answer(&request, payload, &node, (received_at, &unanswered), request_id).await;
         let duration = started.elapsed();
         counter!(HOOKS_TOTAL, "event" => answering.event, "outcome" => answering.outcome).increment(1);
         histogram!(HOOK_SECONDS).record(duration);
-        owed.answered(answering.event, answering.response.status().as_u16(), started);
+        unanswered.answered(answering.event, answering.response.status().as_u16());
         tracing::info!(
             order_id = answering.order_id.as_ref().map(OrderId::as_str),
             delivery_id = answering.delivery_id.map(tracing::field::display),
@@ -96,7 +156,7 @@ async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     node: &Node,
-    (received_at, started): (DateTime<Utc>, Instant),
+    (received_at, unanswered): (DateTime<Utc>, &Unanswered<'_>),
     request_id: Option<String>,
 ) -> Answering {
     let at_the_door = |body: &ErrorBody, outcome: &'static str| Answering {
@@ -113,16 +173,18 @@ async fn answer(
     if !node.tokens.accept(request.headers()) {
         return at_the_door(&ErrorBody::authentication(), "forbidden");
     }
+    unanswered.authenticated();
     // Counted from the arrival: a body that comes slowly leaves less time for the rest.
-    let deadline = started + node.answer_deadline;
-    let body = match tokio::time::timeout_at(deadline.into(), read_body(request.headers(), payload)).await {
-        Ok(Ok(body)) => body,
+    let deadline = unanswered.started + node.answer_deadline;
+    let body: Arc<[u8]> = match tokio::time::timeout_at(deadline.into(), read_body(request.headers(), payload)).await {
+        Ok(Ok(body)) => body.into(),
         Ok(Err(BodyError::TooLarge)) => return at_the_door(&ErrorBody::too_large(), "too_large"),
         // The caller has gone away or is too slow; whatever is said, nobody may be listening.
         Ok(Err(BodyError::Broken)) | Err(_) => return at_the_door(&ErrorBody::unavailable(), "too_slow"),
     };
+    unanswered.read(&body);
     let importance = importance_of(&body);
-    if !node.actors.admission.admits(importance) {
+    if !node.actors().admission.admits(importance) {
         let refused = at_the_door(&ErrorBody::overload(), DeliverError::Busy.as_str());
         let event = match importance {
             Importance::Created => EventKind::Created.as_str(),
@@ -131,13 +193,13 @@ async fn answer(
         return Answering { event, ..refused };
     }
     let incoming = Incoming {
-        body: body.into(),
+        body,
         received_at,
         request_id,
         replay: None,
         deadline,
     };
-    let taken = intake::take(&node.actors, incoming).await;
+    let taken = intake::take(node.actors(), incoming).await;
     counter!(FIELDS_TOLERATED_TOTAL).increment(u64::from(taken.tolerated));
     if matches!(taken.verdict, Verdict::Acknowledged(_)) {
         note_answer(node, &taken, deadline);
@@ -156,7 +218,7 @@ async fn answer(
 fn note_answer(node: &Node, taken: &Taken, deadline: Instant) {
     let matters = matches!(taken.kind, Some(EventKind::Created | EventKind::Changed));
     if matters && Instant::now() < deadline {
-        node.actors.answers.record(Answered {
+        node.actors().answers.record(Answered {
             delivery_id: taken.delivery_id,
             at: Utc::now(),
         });

@@ -6,11 +6,14 @@ use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
 use orderhook_domain::ids::OrderId;
 use orderhook_domain::protocol::answer::ErrorBody;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::OpenApi;
+use uuid::Uuid;
 
+use super::access::refusal;
 use super::{access, actions, error_response, json_response, method_not_allowed, page};
 use crate::app::Node;
+use crate::live::sampler::BUSY_ORDERS;
 use crate::openapi::Description;
 
 /// Routes of the operations listener.
@@ -93,7 +96,7 @@ struct MailboxesShown {
     orders_active: usize,
     /// The sender of this node.
     notifier: orderhook_actors::notifier_actor::NotifierShown,
-    /// Orders whose events wait, deepest first.
+    /// Orders whose events wait: the deepest first, then those that have stood the longest.
     busiest_orders: Vec<orderhook_actors::registry::BusyOrder>,
 }
 
@@ -111,22 +114,32 @@ pub(crate) async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
     let shown = MailboxesShown {
         node: node.name.to_string(),
         mailboxes: node.mailboxes(),
-        orders_active: node.actors.orders.active(),
+        orders_active: node.actors().orders.active(),
         notifier: node.notifier.shown(),
-        busiest_orders: node.actors.orders.busiest(10),
+        busiest_orders: node.actors().orders.busiest(BUSY_ORDERS.0, BUSY_ORDERS.1),
     };
     json_response(&mut HttpResponseBuilder::new(StatusCode::OK), &shown)
 }
 
-/// One order's whole story.
+/// Which events of an order are wanted.
+#[derive(Deserialize)]
+struct EventsPage {
+    before: Option<Uuid>,
+}
+
+/// One order's story: its document, the newest of its events and notices, or earlier events.
 #[utoipa::path(
     get,
     path = "/api/orders/{order_id}",
-    params(("order_id" = String, Path, description = "SM's id of the order")),
+    params(
+        ("order_id" = String, Path, description = "SM's id of the order"),
+        ("before" = Option<Uuid>, Query, description = "Only events that arrived before this arrival"),
+    ),
     security((), ("ops_token" = [])),
     responses(
         (status = 401, description = "The token is wrong or missing", body = crate::openapi::ErrorBody),
         (status = 200, description = "The order", body = crate::db::orders_view::OrderView),
+        (status = 400, description = "The arrival is no id", body = crate::openapi::ErrorBody),
         (status = 404, description = "The order is unknown", body = crate::openapi::ErrorBody),
         (status = 503, description = "The database is away", body = str),
     )
@@ -139,7 +152,10 @@ pub(crate) async fn order(node: web::Data<Node>, request: HttpRequest) -> HttpRe
     let Some(order_id) = decoded.ok().and_then(|id| OrderId::parse(&id).ok()) else {
         return error_response(&ErrorBody::not_found());
     };
-    match node.order_view(order_id).await {
+    let Ok(web::Query(page)) = web::Query::<EventsPage>::from_query(request.query_string()) else {
+        return refusal(400, "validation", "before", "must be the id of an arrival");
+    };
+    match node.order_view(order_id, page.before).await {
         Ok(Some(view)) => json_response(&mut HttpResponseBuilder::new(StatusCode::OK), &view),
         Ok(None) => error_response(&ErrorBody::not_found()),
         Err(cause) => {

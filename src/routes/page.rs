@@ -11,7 +11,8 @@ use super::access::refusal;
 use crate::app::Node;
 use crate::live::{Live, MAX_VIEWERS};
 
-/// The document. What is put into it are our own files: nothing of any request or any row.
+/// The document. What is put into it are our own files and the name of the node: nothing of any request or
+/// any row.
 static PAGE: LazyLock<String> = LazyLock::new(|| {
     let mut page = include_str!("../page/index.html").to_owned();
     for (place, file) in [
@@ -30,10 +31,20 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
 
 /// Stands for the nonce of one response.
 const NONCE: &str = "{nonce}";
+/// Stands for the name of the node, so that the tabs of several can be told apart whatever becomes of them.
+const NODE: &str = "{node}";
+
+/// Text that stands in the document as text.
+fn as_text(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
 
 /// The operations page.
 #[utoipa::path(get, path = "/", responses((status = 200, description = "The page", body = str, content_type = "text/html")))]
-pub(crate) async fn page() -> HttpResponse {
+pub(crate) async fn page(node: web::Data<Node>) -> HttpResponse {
     let nonce = format!("{:032x}", rand::random::<u128>());
     // Only what the page brings with it runs, and it speaks with this node only.
     let policy = format!(
@@ -46,7 +57,7 @@ pub(crate) async fn page() -> HttpResponse {
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((REFERRER_POLICY, "no-referrer"))
         .insert_header((CACHE_CONTROL, "no-store"))
-        .body(PAGE.replace(NONCE, &nonce))
+        .body(PAGE.replace(NONCE, &nonce).replace(NODE, &as_text(&node.name)))
 }
 
 /// What the page shows, as server-sent events: `hello`, `history`, then `rows`, `state` and `attention` as

@@ -100,3 +100,61 @@ async fn a_store_with_orders_and_without_a_chat_fires() {
     node.accepted(created("H1", "A")).await;
     prometheus.fires("OrderhookStoresWithoutChat").await;
 }
+
+#[actix_rt::test]
+async fn commits_that_a_lock_holds_fire_although_none_stands_still_for_long() {
+    let database = TestDatabase::create().await;
+    let node = TestProcess::start(database.url(), &[]).await;
+    let prometheus = Prometheus::start(&node.ops).await;
+    node.accepted(created("H0", "A")).await;
+    let holder = database.client().await;
+    holder
+        .batch_execute("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let client = node.client.clone();
+    let sender = tokio::spawn(async move {
+        for number in 1.. {
+            let (status, _) = client.send(created(&format!("H{number}"), "A")).await;
+            assert!(status == 503 || status == 200, "{status}");
+        }
+    });
+    prometheus.fires("OrderhookCommitsStuck").await;
+    holder.batch_execute("COMMIT").await.unwrap();
+    prometheus.is_over("OrderhookCommitsStuck").await;
+    sender.abort();
+    assert!(sender.await.unwrap_err().is_cancelled(), "a hook had another answer");
+}
+
+#[actix_rt::test]
+async fn an_order_whose_queue_is_half_full_fires_among_others_that_are_empty() {
+    let database = TestDatabase::create().await;
+    let node = TestProcess::start(database.url(), &["--order-queue", "8", "--answer-deadline", "4s"]).await;
+    let prometheus = Prometheus::start(&node.ops).await;
+    let others = (0..50).map(|number| node.accepted(created(&format!("O{number}"), "A")));
+    futures_util::future::join_all(others).await;
+    node.accepted(created("H1", "A")).await;
+    let holder = database.client().await;
+    holder
+        .batch_execute("BEGIN; SELECT FROM orders WHERE order_id = 'H1' FOR UPDATE")
+        .await
+        .unwrap();
+    // As SM does: whatever is not accepted comes again.
+    let senders: Vec<_> = (0..6)
+        .map(|_| {
+            let client = node.client.clone();
+            tokio::spawn(async move {
+                loop {
+                    client.send(created("H1", "A")).await;
+                }
+            })
+        })
+        .collect();
+    let labels = prometheus.fires("OrderhookMailboxNearBound").await;
+    assert_eq!(labels["actor"], "order");
+    for sender in &senders {
+        sender.abort();
+    }
+    holder.batch_execute("COMMIT").await.unwrap();
+    prometheus.is_over("OrderhookMailboxNearBound").await;
+}

@@ -1,5 +1,6 @@
 //! What is logged, and what never is (invariant 7).
 
+use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -154,6 +155,48 @@ async fn every_hook_is_one_line_with_order_event_outcome_and_duration() {
     for (line, row) in lines.iter().zip(&stored) {
         assert_eq!(line["delivery_id"], row.get::<_, &str>(0));
     }
+}
+
+#[actix_rt::test]
+async fn a_hook_whose_caller_has_gone_away_leaves_its_line_and_is_stored_all_the_same() {
+    let database = TestDatabase::create().await;
+    let mut node = TestProcess::start(database.url(), &["--answer-deadline", "4s"]).await;
+    node.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
+    let client = database.client().await;
+    client
+        .batch_execute("BEGIN; SELECT FROM orders WHERE order_id = 'H1' FOR UPDATE")
+        .await
+        .unwrap();
+    let caller = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    // What is closed so is torn down: a caller that only says nothing more may still read its answer.
+    caller.set_linger(Some(Duration::ZERO)).unwrap();
+    let address: std::net::SocketAddr = node.hooks.trim_start_matches("http://").parse().unwrap();
+    caller.connect(&address.into()).unwrap();
+    let body = bare("order.paid", "H1");
+    let hook = format!(
+        "POST /sbermarket/orders/hook/ HTTP/1.1\r\nHost: node\r\nClient-Token: {TOKEN}\r\nX-Request-Id: gone\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut caller = std::net::TcpStream::from(caller);
+    caller.write_all(hook.as_bytes()).unwrap();
+    while node.metric("orderhook_mailbox_depth", &["persistence"]).await < 1.0 {
+        tokio::task::yield_now().await;
+    }
+    drop(caller);
+    node.logs("hook not answered: its caller has gone away").await;
+    client.batch_execute("COMMIT").await.unwrap();
+    while node.order("H1").await["paid_at"].is_null() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(node.metric("orderhook_answers_late_total", &[]).await.to_string(), "1");
+    let log = node.killed_log();
+    let line = &lines(&log, "hook not answered: its caller has gone away")[0];
+    let told = ["order_id", "event", "outcome"].map(|key| line[key].clone());
+    assert_eq!(told, [json!("H1"), json!("paid"), json!("abandoned")]);
+    assert_eq!(line["span"]["request_id"], "gone");
+    assert!(line["duration_us"].as_u64().unwrap() > 0);
+    assert_eq!(lines(&log, "hook answered").len(), 1, "{log}");
 }
 
 #[actix_rt::test]

@@ -60,6 +60,14 @@ async fn every_family_of_the_contract_is_exposed_from_the_start() {
         "orderhook_stores_without_chat",
         "orderhook_orders_announced",
         "orderhook_build_info",
+        "orderhook_mailbox_deepest",
+        "orderhook_mailbox_half_full",
+        "orderhook_mailbox_message_depth",
+        "orderhook_mailbox_message_high_water",
+        "orderhook_mailbox_message_refused_total",
+        "orderhook_commits_total",
+        "orderhook_pool_connections",
+        "orderhook_counts_age_seconds",
         "process_resident_memory_bytes",
         "process_threads",
         "process_open_fds",
@@ -73,6 +81,27 @@ async fn every_family_of_the_contract_is_exposed_from_the_start() {
             "{family} is missing"
         );
     }
+    // A unit stands in the name and in the description.
+    for line in text.lines().filter(|line| line.starts_with("# HELP ")) {
+        let (family, help) = line["# HELP ".len()..].split_once(' ').unwrap();
+        let family = family.trim_end_matches("_total");
+        for unit in ["seconds", "bytes"] {
+            assert!(!family.ends_with(unit) || help.to_lowercase().contains(unit), "{line}");
+        }
+    }
+    // A writer's connections are counted as well.
+    app.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
+    let bound = async |pool: &str| {
+        let labels = [pool, "state=\"bound\""];
+        app.metric("orderhook_pool_connections", &labels).await.to_string()
+    };
+    assert_eq!(bound("pool=\"shared\"").await, "8");
+    assert_ne!(bound("pool=\"writers\"").await, "0");
+    let open = ["pool=\"writers\"", "state=\"open\""];
+    assert!(app.metric("orderhook_pool_connections", &open).await >= 1.0);
+    // Each family of a mailbox by message adds up to that of the actor.
+    let handled = app.metric("orderhook_mailbox_message_high_water", &["answers"]).await;
+    assert!(handled >= 1.0, "{handled}");
 }
 
 #[actix_rt::test]

@@ -109,6 +109,33 @@ async fn a_replay_is_judged_like_a_hook_and_recorded_with_its_operator() {
 }
 
 #[actix_rt::test]
+async fn a_replay_is_recorded_to_its_end_although_the_operator_has_gone_away() {
+    let database = TestDatabase::create().await;
+    let app = TestApp::start(database.url(), &["--ops-token", OPS_TOKEN]).await;
+    app.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
+    let arrival = order(&app, "H1").await["events"][0]["delivery_id"].clone();
+    let holder = database.client().await;
+    holder
+        .batch_execute("BEGIN; SELECT FROM orders WHERE order_id = 'H1' FOR UPDATE")
+        .await
+        .unwrap();
+    let path = format!("/api/journal/{}/replay", arrival.as_str().unwrap());
+    let asked = request(&app, Method::POST, &path).bearer_auth(OPS_TOKEN);
+    let operator = tokio::spawn(asked.header("X-Operator", "anna").send());
+    let client = database.client().await;
+    while app.metric("orderhook_mailbox_depth", &["persistence"]).await < 1.0 {
+        tokio::task::yield_now().await;
+    }
+    operator.abort();
+    assert_eq!(recorded(&client).await[0].3, None, "it is under way");
+    holder.batch_execute("COMMIT").await.unwrap();
+    while recorded(&client).await[0].3.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(recorded(&client).await[0].3.as_deref(), Some("duplicate"));
+}
+
+#[actix_rt::test]
 async fn a_chat_that_is_enabled_gets_what_waited_for_it_and_the_operator_is_recorded() {
     let database = TestDatabase::create().await;
     let client = database.client().await;

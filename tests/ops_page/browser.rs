@@ -184,6 +184,24 @@ async fn the_story_of_an_order(chromium: &Chromium, node: &NodeClient) {
             .await
     );
 
+    // Played again: what came of it is said, and stays while the order below it is read anew.
+    let play = "localStorage.setItem('orderhook.operator', 'Anna'), \
+                [...document.querySelectorAll('#timeline button')].find((button) => button.textContent === 'Play again').click(), true";
+    assert!(chromium.value::<bool>(play).await);
+    chromium.until("document.getElementById('ask').open").await;
+    assert!(
+        chromium
+            .value::<bool>("document.getElementById('ask-yes').click(), true")
+            .await
+    );
+    chromium
+        .until("document.querySelectorAll('#timeline li').length === 5")
+        .await;
+    let said: String = chromium
+        .value("document.querySelector('#order .said.good').innerText")
+        .await;
+    assert_eq!(said, "Played again: duplicate.");
+
     // The raw body, on request.
     let ask = "[...document.querySelectorAll('#timeline button')].find((button) => button.textContent === 'Raw body').click(), true";
     assert!(chromium.value::<bool>(ask).await);
@@ -191,11 +209,16 @@ async fn the_story_of_an_order(chromium: &Chromium, node: &NodeClient) {
         .until("document.querySelector('#timeline pre')?.textContent.includes('order.created') === true")
         .await;
 
-    let no_overflow = "document.documentElement.scrollWidth <= innerWidth";
+    let no_overflow = "document.documentElement.scrollWidth <= innerWidth \
+         && [...document.querySelectorAll('.rows')].every((rows) => rows.scrollWidth <= rows.clientWidth)";
     for (hash, name) in [("", "order"), ("#/", "overview")] {
         if !hash.is_empty() {
             assert!(chromium.value::<bool>(&format!("location.hash = '{hash}', true")).await);
             chromium.until("!document.getElementById('overview').hidden").await;
+            // The refused event is there to be looked at, words and all.
+            chromium
+                .until("document.querySelectorAll('#rejects tbody tr').length > 0")
+                .await;
         }
         for (width, height, device) in [(390, 844, "phone"), (1440, 900, "desktop")] {
             for scheme in ["light", "dark"] {
@@ -206,6 +229,30 @@ async fn the_story_of_an_order(chromium: &Chromium, node: &NodeClient) {
                 chromium.picture(&format!("{name}-{device}-{scheme}")).await;
             }
         }
+    }
+}
+
+#[actix_rt::test]
+async fn a_reader_whose_clock_is_wrong_sees_the_same_charts() {
+    let database = TestDatabase::create().await;
+    let node = TestProcess::start(database.url(), &["--node", "second of three"]).await;
+    for hours in [7, -7] {
+        let chromium = Chromium::start().await;
+        chromium.clock_ahead(hours).await;
+        chromium.open(&node.ops).await;
+        chromium
+            .until("document.getElementById('light').className === 'light green' && figures.rows.length >= 3")
+            .await;
+        let wrong = format!("Math.abs(Date.now() - page.state.at - {hours} * 3600e3) < 60e3");
+        assert!(chromium.value::<bool>(&wrong).await, "the clock of the test is right");
+        let ends_now = "Math.abs(charts.all[0].uplot.scales.x.max * 1000 - page.state.at) < 5000";
+        chromium.until(ends_now).await;
+        let today = "document.getElementById('light-since').textContent.length < 20";
+        assert!(chromium.value::<bool>(today).await, "today is no date");
+        let title: String = chromium.value("document.title").await;
+        assert!(title.starts_with("second of three"), "{title}");
+        assert_eq!(chromium.faults().await, Vec::<String>::new());
+        chromium.end().await;
     }
 }
 

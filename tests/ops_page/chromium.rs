@@ -77,6 +77,17 @@ impl Chromium {
         self.page.goto(url).await.unwrap();
     }
 
+    /// The reader's clock is so many hours ahead, in everything that is opened from now on.
+    pub(crate) async fn clock_ahead(&self, hours: i64) {
+        let script = format!(
+            "(() => {{ const Real = Date, ahead = {hours} * 3600e3; \
+             window.Date = class extends Real {{ \
+                 constructor(...given) {{ if (given.length) super(...given); else super(Real.now() + ahead); }} \
+                 static now() {{ return Real.now() + ahead; }} }}; }})()"
+        );
+        self.page.evaluate_on_new_document(script).await.unwrap();
+    }
+
     /// Makes the window so wide, light or dark.
     pub(crate) async fn look_like(&self, width: i64, height: i64, scheme: &str) {
         let metrics = SetDeviceMetricsOverrideParams::new(width, height, 1.0, width < 600);

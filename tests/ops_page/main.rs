@@ -19,5 +19,6 @@ mod chromium;
 mod forwarder;
 mod held;
 mod page;
+mod scraping;
 mod stream;
 mod viewing;

@@ -1,5 +1,8 @@
 //! The stream that keeps the page alive.
 
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -68,6 +71,86 @@ async fn viewers_are_bounded_and_the_next_one_is_told_so() {
 }
 
 #[actix_rt::test]
+async fn a_viewer_that_reads_nothing_any_more_loses_its_connection() {
+    let database = TestDatabase::create().await;
+    let app = TestApp::start(database.url(), &[]).await;
+    // It takes a few kilobytes and no more.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    let address: std::net::SocketAddr = app.ops.trim_start_matches("http://").parse().unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut silent = std::net::TcpStream::from(socket);
+    silent
+        .write_all(b"GET /api/live HTTP/1.1\r\nHost: node\r\n\r\n")
+        .unwrap();
+    let viewers = async || {
+        let state: Value = app.ops("/api/state").await.json().await.unwrap_or_default();
+        state["viewers"].as_u64()
+    };
+    let wait_until = async |wanted: u64| {
+        let bound = Instant::now() + Duration::from_secs(90);
+        while viewers().await != Some(wanted) {
+            assert!(Instant::now() < bound, "there are never {wanted} viewers");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    wait_until(1).await;
+    // Nobody else comes to take its seat: the node gives it up by itself.
+    wait_until(0).await;
+    // It was cut off, not ended: what it was sent stops in the middle.
+    let mut rest = Vec::new();
+    let _ = silent.read_to_end(&mut rest);
+    assert!(!String::from_utf8_lossy(&rest).contains("event: end"));
+}
+
+#[actix_rt::test]
+async fn what_cannot_be_counted_is_not_shown_as_a_fact() {
+    let database = TestDatabase::create().await;
+    let node = TestProcess::start(database.url(), &[]).await;
+    let client = database.client().await;
+    let subscribe = "INSERT INTO chats (store_id, role, chat_id, disabled_at) VALUES ('57', 'store', 1, now())";
+    client.execute(subscribe, &[]).await.unwrap();
+    let mut viewer = Viewer::open(&node, None).await;
+    let found = viewer
+        .until("attention", |found| found["chats_disabled_count"] == 1)
+        .await;
+    assert!(found["read_at"].is_number() && found["failure"].is_null(), "{found}");
+    // The database is ready, and this cannot be read.
+    client.batch_execute("ALTER TABLE chats RENAME TO away").await.unwrap();
+    let failed = viewer.until("attention", |found| !found["failure"].is_null()).await;
+    assert_eq!(failed["chats_disabled_count"], 1, "the last figures stay");
+    let state = viewer
+        .until("state", |state| state["light"]["colour"] == "yellow")
+        .await;
+    let reasons = state["light"]["reasons"].to_string();
+    assert!(reasons.contains("What needs a person is not known"), "{reasons}");
+    let state = viewer.until("state", |state| state["outbox"].is_null()).await;
+    assert!(state["outbox_read_at"].is_number());
+    assert_eq!(*viewer.column("outbox_pending").last().unwrap(), None);
+    for counts in ["outbox", "attention"] {
+        let age = node.metric("orderhook_counts_age_seconds", &[counts]).await;
+        assert!(age > 5.0, "{counts} {age}");
+    }
+    client.batch_execute("ALTER TABLE away RENAME TO chats").await.unwrap();
+    viewer.until("attention", |found| found["failure"].is_null()).await;
+    viewer.until("state", |state| !state["outbox"].is_null()).await;
+    node.logs("counted again").await;
+    // Told once, however often it was tried.
+    let told = node.log().matches("not counted; the last figures stay").count();
+    assert_eq!(told, 2, "{}", node.log());
+}
+
+#[actix_rt::test]
+async fn a_node_that_never_had_a_database_knows_nothing() {
+    let node = TestProcess::start("postgres://postgres@127.0.0.1:1/none", &[]).await;
+    let mut viewer = Viewer::open(&node, None).await;
+    let found = viewer.until("attention", |found| !found["failure"].is_null()).await;
+    assert!(found["read_at"].is_null());
+    let state = viewer.until("state", |state| state["light"]["colour"] == "red").await;
+    assert!(state["outbox"].is_null() && state["outbox_read_at"].is_null());
+}
+
+#[actix_rt::test]
 async fn a_node_that_ends_says_so_and_is_not_held_by_whoever_looks() {
     let database = TestDatabase::create().await;
     let app = TestApp::start(database.url(), &[]).await;
@@ -93,7 +176,7 @@ async fn what_needs_a_person_is_shown_and_counted() {
         .client()
         .await
         .batch_execute(
-            "UPDATE orders SET updated_at = now() - interval '11 minutes' WHERE order_id = 'H2'; \
+            "UPDATE order_arrivals SET received_at = now() - interval '11 minutes' WHERE order_id = 'H2'; \
              INSERT INTO chats (store_id, role, chat_id, disabled_at, disabled_reason) VALUES \
                  ('57', 'store', -100200, now(), 'bot was blocked'), ('57', 'pickers', -100200, now(), 'bot was blocked')",
         )

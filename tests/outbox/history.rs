@@ -7,7 +7,7 @@ use crate::fixture::{Fixture, peek};
 use orderhook_actors::ports::Outbox;
 
 /// The signature to prepare it with, the statement, and how it is executed.
-const STATEMENTS: [(&str, &str, &str); 11] = [
+const STATEMENTS: [(&str, &str, &str); 14] = [
     (
         "peek(bigint[], bigint, bigint, bigint[])",
         include_str!("../../sql/queries/outbox_peek.sql"),
@@ -47,21 +47,42 @@ const STATEMENTS: [(&str, &str, &str); 11] = [
         include_str!("../../sql/queries/ops_alarms.sql"),
         "alarms(600, 300)",
     ),
+    (
+        "conflicts(bigint)",
+        include_str!("../../sql/queries/conflicts.sql"),
+        "conflicts(20)",
+    ),
+    (
+        "announced(bigint)",
+        include_str!("../../sql/queries/announced.sql"),
+        "announced(20)",
+    ),
+    (
+        "stores",
+        include_str!("../../sql/queries/stores_without_chat.sql"),
+        "stores",
+    ),
 ];
 
-/// Thirty thousand orders of the past with their events and notices, and a hundred notices that wait:
+/// Thirty thousand orders of the past with their events and notices, most of which contradict themselves or
+/// were never created, and a hundred notices that wait:
 /// for the chat 1, for any chat, and for a chat that has left.
 const YEARS: &str = "
 INSERT INTO chats (store_id, role, chat_id) SELECT 'S' || n, 'pickers', n FROM generate_series(1, 20) AS n;
 INSERT INTO chats (store_id, role, chat_id) VALUES ('*', 'ops', -1);
 INSERT INTO orders (order_id, version, number, store_id, status, closed, conflict, memory, updated_at)
-SELECT 'P' || n, 1, 'N' || n, 'S' || n % 20, 'delivered', true, false, '{}', now() - n * interval '1 minute'
+SELECT 'P' || n, 1, CASE WHEN n < 1500 OR n % 3 > 0 THEN 'N' || n END, 'S' || n % 20,
+       CASE WHEN n < 1500 OR n % 3 > 0 THEN 'delivered' ELSE 'announced' END, true, n > 1500 AND n % 3 = 1, '{}',
+       now() - n * interval '1 minute'
 FROM generate_series(1, 30000) AS n;
 INSERT INTO orders (order_id, version, number, store_id, status, closed, conflict, memory)
 SELECT 'O' || n, 1, 'M' || n, 'S' || n % 20, CASE WHEN n % 3 = 0 THEN 'cancelled' ELSE 'new' END, false, false, '{}'
 FROM generate_series(1, 100) AS n;
-INSERT INTO order_arrivals (delivery_id, order_id, order_version, event, received_at, outcome, node, body, notice)
-SELECT md5(order_id)::uuid, order_id, 1, 'created', updated_at, 'applied', 'test', 'x', '{\"kind\": \"cancelled\"}'
+INSERT INTO order_arrivals (delivery_id, order_id, order_version, event, received_at, outcome, notes, node, body, notice)
+SELECT md5(order_id)::uuid, order_id, 1, 'created', updated_at,
+       CASE WHEN number IS NULL THEN 'parked' ELSE 'applied' END,
+       CASE WHEN conflict THEN '{late_repeat,conflict_paid_totals}'::text[] END, 'test', 'x',
+       '{\"kind\": \"cancelled\"}'
 FROM orders ORDER BY updated_at;
 INSERT INTO order_answers SELECT delivery_id, received_at FROM order_arrivals;
 INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state, created_at, sent_at, message_id)

@@ -14,8 +14,9 @@ use tokio::time::MissedTickBehavior;
 use crate::nginx::{Nginx, SM_WAITS, until};
 use crate::support::app::TOKEN;
 
-/// SM's pauses begin with 10 s; a test has less time.
-const REPEAT_AFTER: Duration = Duration::from_millis(200);
+/// SM's pauses begin with 10 s and grow; a test has less time.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A hook that is not acknowledged after so many repeats never will be.
 const MOST_REPEATS: u32 = 100;
@@ -140,9 +141,11 @@ pub(crate) fn hook(stage: usize, order_id: &str) -> (&'static str, String) {
 impl Sender {
     /// One hook, until it is acknowledged.
     async fn send(self, order_id: String, event: &'static str, body: String) {
+        let mut pause = FIRST_PAUSE;
         for repeat in 0..=MOST_REPEATS {
             if repeat > 0 {
-                tokio::time::sleep(REPEAT_AFTER).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LAST_PAUSE);
             }
             let sent = Instant::now();
             let request = self.http.post(&self.url).header("Client-Token", TOKEN);

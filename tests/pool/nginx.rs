@@ -183,12 +183,17 @@ fn read_all(folder: &Path, text: &mut String) {
 }
 
 /// Waits for a condition, with a bound that only something broken reaches.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+    until_for(Duration::from_secs(60), what, holds).await;
+}
+
+/// The same with another bound.
+pub(crate) async fn until_for(bound: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    let waited = tokio::time::timeout(bound, waiting).await;
     assert!(waited.is_ok(), "never: {what}");
 }

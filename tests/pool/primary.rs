@@ -10,7 +10,7 @@ use crate::pool::Pool;
 use crate::support::replicated::ReplicatedCluster;
 
 /// The most that a node takes to answer: its deadline, and what a busy machine needs besides.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 /// So many nodes on so many servers.
 pub(crate) async fn pool(nodes: usize, servers: usize) -> Pool<ReplicatedCluster> {
@@ -20,7 +20,7 @@ pub(crate) async fn pool(nodes: usize, servers: usize) -> Pool<ReplicatedCluster
 }
 
 /// How many nodes lead; a node without the database knows that it does not.
-async fn leaders(pool: &Pool<ReplicatedCluster>) -> usize {
+pub(crate) async fn leaders(pool: &Pool<ReplicatedCluster>) -> usize {
     let mut leaders = 0;
     for node in &pool.nodes {
         leaders += usize::from(node.metric("orderhook_leader", &[]).await > 0.0);
@@ -28,7 +28,7 @@ async fn leaders(pool: &Pool<ReplicatedCluster>) -> usize {
     leaders
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_killed_under_load_and_a_standby_promoted_cost_no_acknowledged_hook() {
     let pool = pool(2, 2).await;
     until("a node leads", async || leaders(&pool).await == 1).await;
@@ -38,14 +38,17 @@ async fn a_primary_killed_under_load_and_a_standby_promoted_cost_no_acknowledged
     pool.database.kill_primary();
 
     // Nobody is writable now. Every answer comes in time, and says so.
+    let mut slowest = Duration::ZERO;
     for number in 0..10 {
         for node in &pool.nodes {
             let asked = Instant::now();
             let (status, _) = node.send(hook(0, &format!("no-primary-{number}")).1).await;
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-            assert!(asked.elapsed() < ANSWERED_WITHIN, "{:?}", asked.elapsed());
+            slowest = slowest.max(asked.elapsed());
         }
     }
+    println!("refused within {slowest:?}");
+    assert!(slowest < ANSWERED_WITHIN);
     for node in &pool.nodes {
         until("the node says why", async || node.ops("/readyz").await.status() == 503).await;
     }

@@ -15,6 +15,9 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/local/replicat
 ///
 /// A commit waits until one standby has it on its disk (of a machine that does not crash: `fsync` is
 /// off). With two servers a promoted one waits for nobody until the other has joined again.
+///
+/// The steps of a failover block their caller for as long as they take, which is up to a second or two: who
+/// sends hooks meanwhile does it on another thread.
 pub struct ReplicatedCluster {
     folder: TempDir,
 }
@@ -59,10 +62,14 @@ impl ReplicatedCluster {
         client
     }
 
+    /// One server alone.
+    pub fn url_of(&self, server: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port(server))
+    }
+
     /// A plain connection to this server, whether it is writable or not.
     pub async fn client_of(&self, server: &str) -> Client {
-        let port = self.port(server);
-        let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+        let url = self.url_of(server);
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::spawn(connection);
         client
@@ -70,13 +77,16 @@ impl ReplicatedCluster {
 
     /// The port of a server; it never changes.
     pub fn port(&self, server: &str) -> u16 {
-        self.column(server, 1).parse().unwrap()
+        let file = self.folder.path().join(server).join("port");
+        std::fs::read_to_string(file).unwrap().trim().parse().unwrap()
     }
 
     /// What a server is now: `primary`, `standby` or `down`. An old primary that was woken believes to be
     /// one still.
     pub fn role(&self, server: &str) -> String {
-        self.column(server, 2)
+        let status = self.script("status", &[]);
+        let line = status.lines().find(|line| line.split(' ').next() == Some(server));
+        line.unwrap().split(' ').nth(2).unwrap().to_owned()
     }
 
     /// The server that was started or promoted as the primary last, whatever became of it.
@@ -125,12 +135,6 @@ impl ReplicatedCluster {
     /// The primary goes on without a standby, and so do the commits that wait for one now.
     pub fn release(&self) {
         self.script("release", &[]);
-    }
-
-    fn column(&self, server: &str, column: usize) -> String {
-        let status = self.script("status", &[]);
-        let line = status.lines().find(|line| line.split(' ').next() == Some(server));
-        line.unwrap().split(' ').nth(column).unwrap().to_owned()
     }
 
     fn script(&self, command: &str, arguments: &[&str]) -> String {

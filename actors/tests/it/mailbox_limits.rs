@@ -24,7 +24,7 @@ fn a_full_order_refuses_at_once_although_every_caller_has_a_handle_of_its_own() 
         }
         let shown = &actors.mailboxes()[0];
         assert_eq!((shown.depth, shown.deepest, shown.refused), (16, 16, 34));
-        assert_eq!(actors.orders.busiest(3)[0].depth, 16);
+        assert_eq!(actors.orders.busiest(3, 1)[0].depth, 16);
         store.release();
         let results: Vec<_> = join_all(running).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 16);

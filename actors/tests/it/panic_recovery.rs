@@ -3,7 +3,7 @@
 use orderhook_actors::testkit::MemoryOrderStore;
 use orderhook_domain::event::EventKind;
 
-use crate::support::{content, created, hook, order_id, settings, with_actors};
+use crate::support::{content, created, hook, order_id, settings, with_actors, with_actors_on};
 
 #[test]
 fn a_panicking_actor_is_replaced_and_the_event_is_judged_by_the_next_one() {
@@ -23,10 +23,8 @@ fn a_panicking_actor_is_replaced_and_the_event_is_judged_by_the_next_one() {
 #[test]
 fn other_orders_of_the_same_thread_do_not_notice() {
     let store = MemoryOrderStore::default();
-    let mut settings = settings();
-    settings.arbiters = 1;
     store.panic_on_load(order_id("H1"));
-    with_actors(settings, &store.clone(), async |actors| {
+    with_actors_on(1, settings(), &store.clone(), async |actors| {
         for number in 2..6 {
             actors.orders.deliver(created(&format!("H{number}"))).await.unwrap();
         }

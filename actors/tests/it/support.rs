@@ -18,7 +18,6 @@ use uuid::Uuid;
 
 pub(crate) fn settings() -> SystemSettings {
     SystemSettings {
-        arbiters: 2,
         orders: OrderSettings {
             queue: 16,
             idle: Duration::from_secs(600),
@@ -35,15 +34,27 @@ pub(crate) fn settings() -> SystemSettings {
     }
 }
 
-/// Runs a test inside an actix system, with the actors over this store.
+/// Runs a test inside an actix system, with the actors over this store, on two threads.
 pub(crate) fn with_actors<Test: Future<Output = ()>>(
     settings: SystemSettings,
     store: &MemoryOrderStore,
     test: impl FnOnce(Arc<Actors>) -> Test,
 ) {
+    with_actors_on(2, settings, store, test);
+}
+
+/// [`with_actors`] on so many threads.
+pub(crate) fn with_actors_on<Test: Future<Output = ()>>(
+    threads: usize,
+    settings: SystemSettings,
+    store: &MemoryOrderStore,
+    test: impl FnOnce(Arc<Actors>) -> Test,
+) {
     actix_rt::System::new().block_on(async {
+        let arbiters: Vec<_> = (0..threads).map(|_| actix_rt::Arbiter::new().handle()).collect();
         let actors = Arc::new(Actors::start(
             settings,
+            &arbiters,
             Arc::new(store.clone()),
             &(Arc::new(|| {}) as _),
         ));
