@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-domain demo test run pool fmt lint doc fuzz fuzz-api clean-local
+.PHONY: help bench bench-domain chaos demo test run pool fmt lint doc fuzz fuzz-api clean-local
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -15,6 +15,10 @@ run: ## the service with a private PostgreSQL, without the simulated orders
 
 pool: ## NODES=3 nodes behind nginx, on the database of DATABASE_URL or a private primary and standby
 	@deploy/local/pool.sh
+
+chaos: ## everything in a pool dies, freezes and is cut off while SM plays; SEED=random MINUTES=10, all must be zero
+	@ORDERHOOK_CHAOS_SEED=$(or $(SEED),random) ORDERHOOK_CHAOS_MINUTES=$(or $(MINUTES),10) ORDERHOOK_CHAOS_RATE=$(RATE) \
+		deploy/local/test.sh --test chaos -- --nocapture a_pool_in_which_everything_fails_loses_nothing
 
 fmt: ## format the code
 	@cargo fmt --all

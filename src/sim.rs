@@ -5,11 +5,13 @@
 //! - `catalogue`: what the stores sell and who buys it.
 //! - `plan`: what happens to one order.
 //! - `body`: the bodies of its hooks.
+//! - `settings`: what can be chosen.
 //! - `sender`: one hook with SM's limit and repeats.
+//! - `ledger`: every try, on a line of a file.
 //! - `play`: one order from its first hook to the look at what is stored.
 //! - `stored`: the order as the operations listener shows it.
 //! - `expectation`: what must have come of it.
-//! - `report`, `table`: the figures.
+//! - `tally`, `report`, `table`: the figures.
 //!
 //! It knows the service by HTTP alone: none of the service's rules is used to expect what the service
 //! does.
@@ -17,132 +19,39 @@
 mod body;
 mod catalogue;
 mod expectation;
+mod ledger;
 mod plan;
 mod play;
 mod report;
 mod sender;
+mod settings;
 mod stored;
 mod table;
+mod tally;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use clap::{Args, ValueEnum};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use secrecy::SecretString;
 use tokio::task::JoinSet;
-use url::Url;
 
-pub use report::{AnswerTime, Difference, Lost, Progress, Report};
+pub use report::{AnswerTime, Difference, EventFigures, Lost, Progress, Report};
+pub use settings::{Settings, Spellings};
 
 use plan::OrderPlan;
-use report::{PlayedOrder, Tally};
 use sender::Sender;
-
-/// What is played against which node.
-#[derive(Debug, Clone, Args)]
-pub struct Settings {
-    /// How many orders, six events each; a cancelled one has fewer
-    #[arg(long, default_value = "20")]
-    pub orders: u32,
-
-    /// Orders in flight at a time
-    #[arg(long, default_value = "16")]
-    pub concurrency: NonZeroUsize,
-
-    /// The hook listener
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    pub hook_url: Url,
-
-    /// The operations listener; orders are read back there
-    #[arg(long, default_value = "http://127.0.0.1:8081")]
-    pub ops_url: Url,
-
-    /// A Client-Token that the node accepts
-    #[arg(long, env = "ORDERHOOK_SIM_TOKEN", hide_env_values = true)]
-    pub token: SecretString,
-
-    /// The bearer token of the operations listener, if it has one
-    #[arg(long, env = "ORDERHOOK_OPS_TOKEN", default_value = "", hide_env_values = true)]
-    pub ops_token: SecretString,
-
-    /// Plays the orders of an earlier run again [default: drawn, and told in the report]
-    #[arg(long)]
-    pub seed: Option<u64>,
-
-    /// How order ids begin; must be new to the node [default: from the clock]
-    #[arg(long)]
-    pub prefix: Option<String>,
-
-    /// The spelling of the protocol: d (order.changed, store_id), k (order.updated, storeID), or both in turn
-    #[arg(long, value_enum, default_value = "both")]
-    pub spelling: Spellings,
-
-    /// Orders that are cancelled instead of delivered
-    #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = percent())]
-    pub cancel: u32,
-
-    /// Events that are sent before the previous one of the order was answered
-    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent())]
-    pub overlap: u32,
-
-    /// Hooks that are sent once more although they were acknowledged
-    #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = percent())]
-    pub repeats: u32,
-
-    /// SM's pauses between repeats, 10 s growing to 640 s, are divided by it
-    #[arg(long, default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
-    pub time_scale: u32,
-
-    /// The longest that SM waits for an answer; not divided
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
-    pub time_limit: Duration,
-}
-
-fn percent() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(0..=100)
-}
-
-/// Which spellings are played.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Spellings {
-    /// The first one, for the store 8001.
-    D,
-    /// The second one, for the store 57.
-    K,
-    /// One order in the first, the next in the second.
-    Both,
-}
-
-/// How SM spells the events of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spelling {
-    /// `order.changed`, `order.cancelled`, `store_id`; always whole, no timestamps.
-    D,
-    /// `order.updated`, `order.canceled`, `storeID`; parts, timestamps, a courier.
-    K,
-}
-
-impl Spellings {
-    /// That of the order with this place in the run.
-    const fn of(self, index: u32) -> Spelling {
-        match self {
-            Self::D => Spelling::D,
-            Self::K => Spelling::K,
-            Self::Both if index.is_multiple_of(2) => Spelling::D,
-            Self::Both => Spelling::K,
-        }
-    }
-}
+use settings::Spelling;
+use tally::{PlayedOrder, Tally};
 
 /// What all orders of a run share.
 struct Run {
     seed: u64,
     prefix: String,
     started_at: DateTime<Utc>,
+    /// The same moment on the clock that never jumps.
+    started: Instant,
 }
 
 impl Run {
@@ -155,6 +64,7 @@ impl Run {
                 .clone()
                 .unwrap_or_else(|| format!("H{}-", started_at.timestamp_millis())),
             started_at,
+            started: Instant::now(),
         }
     }
 
@@ -185,6 +95,9 @@ pub enum SimError {
     /// A defect of the simulator.
     #[error("the playing of an order ended early")]
     Order(#[from] tokio::task::JoinError),
+    /// No such folder, for example, or the disk is full.
+    #[error("the ledger {0} cannot be written")]
+    Ledger(std::path::PathBuf, #[source] std::io::Error),
 }
 
 /// Plays all orders and compares what is stored. `progress` is filled while that goes on. Dropping the
@@ -194,23 +107,42 @@ pub enum SimError {
 /// [`SimError`]
 pub async fn run(settings: &Settings, progress: Arc<Progress>) -> Result<Report, SimError> {
     let run = Run::new(settings);
-    let started = Instant::now();
-    let sender = Arc::new(Sender::new(settings, Arc::clone(&progress))?);
+    let sender = Arc::new(Sender::new(settings, &run, Arc::clone(&progress))?);
     let mut tally = Tally::new(&run)?;
-    progress.starts(settings.orders);
+    progress.starts(settings.most_orders());
     let mut playing: JoinSet<PlayedOrder> = JoinSet::new();
-    for index in 0..settings.orders {
-        if playing.len() >= settings.concurrency.get() {
+    let most = settings.most_orders().unwrap_or(u32::MAX);
+    // With a rate, an order begins when the hooks of those before it have left.
+    let mut begins = Duration::ZERO;
+    for index in 0..most {
+        if settings.rate.is_none() && playing.len() >= settings.concurrency.get() {
             end_one(&mut playing, &mut tally, &progress).await?;
         }
+        let elapsed = run.started.elapsed().max(begins);
+        if settings.duration.is_some_and(|duration| elapsed >= duration) {
+            break;
+        }
         let plan = OrderPlan::draw(settings, &run, index, &mut run.random(index))?;
+        let hooks = plan.hooks();
         let sender = Arc::clone(&sender);
-        playing.spawn(async move { play::play(&sender, &plan).await });
+        if let Some(rate) = settings.rate {
+            let begin = run.started + begins;
+            begins += Duration::from_secs(1) * hooks / rate.get();
+            let gap = settings.event_gap / settings.time_scale;
+            tokio::time::sleep_until(begin.into()).await;
+            playing.spawn(async move { play::at_its_times(&sender, &plan, begin, gap).await });
+            while let Some(order) = playing.try_join_next() {
+                take(order?, &mut tally, &progress);
+            }
+        } else {
+            playing.spawn(async move { play::as_answers_come(&sender, &plan).await });
+        }
     }
     while !playing.is_empty() {
         end_one(&mut playing, &mut tally, &progress).await?;
     }
-    Ok(tally.report(started.elapsed()))
+    sender.close_ledger()?;
+    Ok(tally.report(run.started.elapsed()))
 }
 
 /// Waits for the next order that ends.
@@ -220,9 +152,12 @@ async fn end_one(
     progress: &Progress,
 ) -> Result<(), tokio::task::JoinError> {
     if let Some(order) = playing.join_next().await {
-        let order = order?;
-        progress.order_ended(!order.differences.is_empty());
-        tally.add(order);
+        take(order?, tally, progress);
     }
     Ok(())
+}
+
+fn take(order: PlayedOrder, tally: &mut Tally, progress: &Progress) {
+    progress.order_ended(!order.differences.is_empty());
+    tally.add(order);
 }

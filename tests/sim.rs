@@ -6,6 +6,8 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+#[path = "sim/contour.rs"]
+mod contour;
 #[path = "sim/receiver.rs"]
 mod receiver;
 #[path = "support/mod.rs"]
@@ -23,20 +25,27 @@ use support::database::TestDatabase;
 
 fn settings(hook_url: &str, ops_url: &str) -> Settings {
     Settings {
-        orders: 40,
+        orders: Some(40),
+        duration: None,
+        rate: None,
+        event_gap: Duration::from_secs(720),
         concurrency: NonZeroUsize::new(8).unwrap(),
-        hook_url: hook_url.parse().unwrap(),
-        ops_url: ops_url.parse().unwrap(),
+        hook_url: vec![hook_url.parse().unwrap()],
+        ops_url: vec![ops_url.parse().unwrap()],
+        no_verify: false,
         token: TOKEN.into(),
         ops_token: String::new().into(),
         seed: Some(7),
         prefix: Some("H-".to_owned()),
         spelling: Spellings::Both,
+        stores: 1,
         cancel: 20,
         overlap: 0,
+        disorder: 0,
         repeats: 0,
         time_scale: 100_000,
         time_limit: Duration::from_secs(5),
+        ledger: None,
     }
 }
 
@@ -73,7 +82,7 @@ async fn the_service_stores_what_is_allowed_whatever_overlaps_and_repeats() {
         (Spellings::K, 100, 100),
     ] {
         let settings = Settings {
-            orders: 80,
+            orders: Some(80),
             prefix: None,
             spelling,
             overlap,
@@ -91,7 +100,7 @@ async fn a_wrong_token_brings_nothing_through() {
     let database = TestDatabase::create().await;
     let app = TestApp::start(database.url(), &[]).await;
     let report = run(&Settings {
-        orders: 2,
+        orders: Some(2),
         token: "wrong".into(),
         ..settings(&app.hooks, &app.ops)
     })
@@ -100,6 +109,9 @@ async fn a_wrong_token_brings_nothing_through() {
     // SM gives an order up with its created.
     assert_eq!((report.hooks, report.never_acknowledged), (2, 2), "{report}");
     assert_eq!(report.refused[&403], 2 * 8, "the first try and seven repeats each");
+    assert_eq!(report.cancelled_by_sm, 2, "{report}");
+    assert_eq!(report.events.len(), 1, "{report}");
+    assert_eq!(report.events["created"].refused[&403], 16, "{report}");
     assert_eq!(
         report.differing, 0,
         "nothing was acknowledged, nothing is stored: {report}"
@@ -119,7 +131,7 @@ async fn refusals_and_late_answers_are_repeated_and_counted() {
         _ => Says::Right,
     });
     let report = run(&Settings {
-        orders: 4,
+        orders: Some(4),
         concurrency: NonZeroUsize::MIN,
         time_limit: Duration::from_millis(100),
         ..settings(receiver.url(), receiver.url())
@@ -142,7 +154,7 @@ async fn answer_times_are_those_of_the_receiver() {
         }))
     });
     let report = run(&Settings {
-        orders: 8,
+        orders: Some(8),
         cancel: 0,
         ..settings(receiver.url(), receiver.url())
     })
@@ -159,7 +171,7 @@ async fn a_hook_that_is_never_acknowledged_is_told() {
         _ => Says::Right,
     });
     let report = run(&Settings {
-        orders: 1,
+        orders: Some(1),
         cancel: 0,
         ..settings(receiver.url(), receiver.url())
     })
@@ -184,7 +196,7 @@ async fn a_receiver_that_is_not_there_is_told() {
     let url = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
     let report = run(&Settings {
-        orders: 1,
+        orders: Some(1),
         ..settings(&url, &url)
     })
     .await;
@@ -282,6 +294,20 @@ async fn the_command_ends_with_a_table_and_an_exit_code() {
     let output = command(TOKEN, &["--json"]).await.unwrap();
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["orders"], &report["differing"]), (&3.into(), &0.into()));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    let flags = [
+        "--rate",
+        "50",
+        "--duration",
+        "100ms",
+        "--report-json",
+        path.to_str().unwrap(),
+    ];
+    let output = command(TOKEN, &flags).await.unwrap();
+    assert!(output.status.success());
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(report["events"]["created"]["tries"], report["orders"]);
     let output = command("wrong", &[]).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
 }

@@ -4,17 +4,21 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# Settings of the caller must not reach the tests, but for the seed of a failure that is to be seen again,
-# the load of the pool, and a browser of the caller's own, which may be the only one there is.
-seed=${ORDERHOOK_HISTORY_SEED-} pool_rate=${ORDERHOOK_POOL_TEST_RATE-} chromium=${ORDERHOOK_TEST_CHROMIUM-}
+# Settings of the caller must not reach the tests, but for the seeds of a failure that is to be seen again,
+# the load of the pool, what `make chaos` was told, and a browser of the caller's own, which may be the only
+# one there is.
+declare -A kept=()
+for name in HISTORY_SEED POOL_TEST_RATE CHAOS_SEED CHAOS_MINUTES CHAOS_RATE TEST_CHROMIUM; do
+    name=ORDERHOOK_$name
+    if [[ -n ${!name-} ]]; then kept[$name]=${!name}; fi
+done
 unset "${!ORDERHOOK_@}" DATABASE_URL
-if [[ -n $seed ]]; then export ORDERHOOK_HISTORY_SEED=$seed; fi
-if [[ -n $pool_rate ]]; then export ORDERHOOK_POOL_TEST_RATE=$pool_rate; fi
-if [[ -n $chromium ]]; then export ORDERHOOK_TEST_CHROMIUM=$chromium; fi
+for name in "${!kept[@]}"; do export "$name=${kept[$name]}"; done
 
 at_exit() {
     [[ -n ${work-} ]] || return 0
     end_runaways
+    unmount_disks
     uninterrupted "$here/postgres.sh" remove "$work/postgres"
     rm -rf "$work"
 }
@@ -39,6 +43,14 @@ end_runaways() {
         kill "-$signal" "${pids[@]}" 2>/dev/null
         sleep 1
     done
+}
+
+# A test that was interrupted leaves its small disk mounted, and the folder could not be deleted.
+unmount_disks() {
+    local mounted
+    while read -r _ mounted _; do
+        [[ $mounted != "$work"/* ]] || umount -l "$mounted"
+    done </proc/mounts
 }
 
 # Prints --workspace, unless the arguments choose packages: cargo would test everything nevertheless.

@@ -1,10 +1,12 @@
 //! `orderhook sim`: plays SM against a running node, for a demo, and for a partner before going live.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use crate::sim::{self, Progress, Settings};
@@ -18,6 +20,9 @@ pub struct SimArgs {
     /// The report as JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// The report as JSON also into this file
+    #[arg(long, value_name = "FILE")]
+    report_json: Option<PathBuf>,
 }
 
 /// A person who watches sees a line that moves.
@@ -40,6 +45,10 @@ impl SimArgs {
             eprint!("{CLEAR_LINE}");
         }
         let report = report?;
+        if let Some(path) = &self.report_json {
+            let json = serde_json::to_string_pretty(&report)?;
+            std::fs::write(path, json + "\n").with_context(|| format!("writing the report to {}", path.display()))?;
+        }
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
         } else {

@@ -73,8 +73,8 @@ impl<'a> Payload<'a> {
         }
     }
 
-    fn say_where(&mut self, facts: &Facts) {
-        let store = facts.spelling.store().id;
+    fn say_where(&mut self, facts: &'a Facts) {
+        let store = facts.store_id.as_str();
         match facts.spelling {
             Spelling::D => self.store_id = Some(store),
             Spelling::K => {

@@ -74,15 +74,16 @@ pub(super) struct Product {
     pub(super) discount: Money,
 }
 
-/// A store, and with it the spelling in which SM speaks of it.
+/// A kind of stores, and with it the spelling in which SM speaks of them.
 #[derive(Debug)]
 pub(super) struct Store {
-    pub(super) id: &'static str,
+    /// The first one; the others are counted up from it.
+    first_id: u32,
     pub(super) products: &'static [Product],
 }
 
 const FIRST: Store = Store {
-    id: "8001",
+    first_id: 8001,
     products: &[
         Product {
             id: "4100017",
@@ -112,7 +113,7 @@ const FIRST: Store = Store {
 };
 
 const SECOND: Store = Store {
-    id: "57",
+    first_id: 57,
     products: &[
         Product {
             id: "ART-00031",
@@ -140,6 +141,11 @@ impl Spelling {
             Self::D => &FIRST,
             Self::K => &SECOND,
         }
+    }
+
+    /// The id of the store with this number, counted from 0.
+    pub(super) fn store_id(self, number: u32) -> String {
+        (self.store().first_id + number).to_string()
     }
 }
 

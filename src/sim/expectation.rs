@@ -30,7 +30,7 @@ pub(super) fn differences(plan: &OrderPlan, arrivals: &[Arrival], stored: Option
             if stored.conflict && !timeline.change_may_follow_closing() {
                 found.push("a conflict is flagged where nothing contradicts".to_owned());
             }
-            let store = plan.facts.spelling.store().id;
+            let store = plan.facts.store_id.as_str();
             compare(&mut found, "store", &stored.store_id.as_deref(), &Some(store));
         }
     }

@@ -29,6 +29,7 @@ pub(super) struct Facts {
     /// Its place in the run.
     pub(super) index: u32,
     pub(super) spelling: Spelling,
+    pub(super) store_id: String,
     /// When SM says that it was created; its events follow some minutes after another.
     pub(super) created_at: DateTime<Utc>,
     pub(super) customer: &'static str,
@@ -42,10 +43,11 @@ pub(super) struct Facts {
 pub(super) struct Step {
     pub(super) event: Event,
     pub(super) body: String,
-    /// Sent without waiting for the answer to the previous event.
-    pub(super) overlaps: bool,
-    /// Sent once more although acknowledged, after the step with this place.
-    pub(super) repeated_after: Option<usize>,
+    /// When it is sent, in halves of the time from one event to the next. Steps of one slot are sent side by
+    /// side.
+    pub(super) slot: u32,
+    /// Sent once more although acknowledged, after this slot.
+    pub(super) repeated_after: Option<u32>,
 }
 
 /// What an event says.
@@ -116,7 +118,10 @@ impl Event {
     }
 }
 
-/// SM's minutes between two events of an order.
+/// Half of them are for what comes late.
+pub(super) const SLOTS_PER_EVENT: u32 = 2;
+
+/// SM's minutes between two events of an order, as its timestamps say.
 const MINUTES_BETWEEN_EVENTS: i64 = 12;
 
 impl OrderPlan {
@@ -136,6 +141,7 @@ impl OrderPlan {
                 order_id: format!("{}{index:04}", run.prefix),
                 index,
                 spelling,
+                store_id: spelling.store_id((index / 2) % settings.stores),
                 created_at: run.started_at,
                 customer: pick(random, &CUSTOMERS),
                 replacement_policy: pick(random, &POLICIES),
@@ -197,6 +203,7 @@ impl OrderPlan {
     fn send(&mut self, events: &[Event], settings: &Settings, random: &mut StdRng) -> Result<(), serde_json::Error> {
         let mut said = self.versions[0].clone();
         let mut at = self.facts.created_at;
+        let mut turn = 0;
         for (place, event) in events.iter().enumerate() {
             match event {
                 Event::Changed(Change::Composition(version)) => said = self.versions[*version].clone(),
@@ -208,15 +215,29 @@ impl OrderPlan {
             }
             let repeated = random.random_ratio(settings.repeats, 100);
             let delay = random.random_range(0..=2);
+            let overlaps = place > 0 && random.random_ratio(settings.overlap, 100);
+            let is_late = random.random_ratio(settings.disorder, 100);
+            if !overlaps {
+                turn = place;
+            }
+            let slot = SLOTS_PER_EVENT * u32::try_from(turn).unwrap_or(u32::MAX);
+            // Between the next event and the one after that.
+            let slot = if is_late { slot + SLOTS_PER_EVENT + 1 } else { slot };
             self.steps.push(Step {
                 event: *event,
                 body: body::write(&self.facts, *event, &said, at)?,
-                overlaps: place > 0 && random.random_ratio(settings.overlap, 100),
-                repeated_after: repeated.then(|| (place + delay).min(events.len() - 1)),
+                slot,
+                repeated_after: repeated.then_some(slot + SLOTS_PER_EVENT * delay),
             });
             at += TimeDelta::minutes(MINUTES_BETWEEN_EVENTS);
         }
         Ok(())
+    }
+
+    /// How many hooks are sent of it if each is acknowledged at once.
+    pub(super) fn hooks(&self) -> u32 {
+        let repeated = self.steps.iter().filter(|step| step.repeated_after.is_some()).count();
+        u32::try_from(self.steps.len() + repeated).unwrap_or(u32::MAX)
     }
 }
 

@@ -1,13 +1,14 @@
 //! One order from its first hook to the look at what is stored.
 
-use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
 use super::expectation;
-use super::plan::OrderPlan;
-use super::report::PlayedOrder;
-use super::sender::{Sender, Try};
+use super::plan::{Event, OrderPlan, SLOTS_PER_EVENT, Step};
+use super::sender::{Hook, Sender, Try};
+use super::tally::PlayedOrder;
 
 /// One try of one hook, as it came to the receiver or not.
 #[derive(Debug, Clone)]
@@ -17,53 +18,135 @@ pub(super) struct Arrival {
     pub(super) tried: Try,
 }
 
-/// Plays an order and compares what is stored in the end.
-pub(super) async fn play(sender: &Sender, plan: &OrderPlan) -> PlayedOrder {
-    let mut order = PlayedOrder::new(plan);
-    let mut arrivals: Vec<Arrival> = Vec::new();
-    let mut next = 0;
-    while next < plan.steps.len() {
-        // Events that overlap are sent side by side: nobody says in which order they arrive.
-        let together = 1 + plan.steps[next + 1..].iter().take_while(|step| step.overlaps).count();
-        let group = next..next + together;
-        let sent = join_all(group.clone().map(|step| sender.send(&plan.steps[step].body))).await;
-        for (step, tries) in group.clone().zip(sent) {
-            order.sent(plan.steps[step].event, &tries);
-            arrivals.extend(tries.into_iter().map(|tried| Arrival { step, tried }));
+/// Plays an order, each hook when what was sent before is answered, and compares what is stored in the end.
+pub(super) async fn as_answers_come(sender: &Sender, plan: &OrderPlan) -> PlayedOrder {
+    let mut played = Played::new(plan);
+    let mut slots: Vec<u32> = plan
+        .steps
+        .iter()
+        .flat_map(|step| [Some(step.slot), step.repeated_after])
+        .flatten()
+        .collect();
+    slots.sort_unstable();
+    slots.dedup();
+    for slot in slots {
+        // Events of one slot are sent side by side: nobody says in which order they arrive.
+        let group = played.steps(|step| step.slot == slot);
+        let sent = join_all(group.iter().map(|step| sender.send(hook(plan, *step, false)))).await;
+        for (step, tries) in group.into_iter().zip(sent) {
+            played.sent(step, tries);
         }
-        if !is_acknowledged(0, &arrivals) {
-            // SM cancels an order whose created is lost, and sends nothing more of it.
+        if played.is_given_up() {
             break;
         }
-        for step in due_repeats(plan, &group, &arrivals) {
-            let tries = sender.send(&plan.steps[step].body).await;
-            order.sent_again(plan.steps[step].event, &tries);
-            arrivals.extend(tries.into_iter().map(|tried| Arrival { step, tried }));
+        for step in played.steps(|step| step.repeated_after == Some(slot)) {
+            if played.is_acknowledged(step) {
+                let tries = sender.send(hook(plan, step, true)).await;
+                played.sent_again(step, tries);
+            }
         }
-        next = group.end;
     }
-    order.differences = match sender.read_back(&plan.facts.order_id).await {
-        Ok(stored) => expectation::differences(plan, &arrivals, stored.as_ref()),
-        Err(reason) => vec![format!("it cannot be read back: {reason}")],
-    };
-    order
+    played.compared(sender).await
 }
 
-fn is_acknowledged(step: usize, arrivals: &[Arrival]) -> bool {
-    arrivals
-        .iter()
-        .any(|arrival| arrival.step == step && arrival.tried.is_acknowledged())
+/// Plays an order whose hooks leave at their times, whether or not those before them were answered, and
+/// compares what is stored in the end.
+pub(super) async fn at_its_times(sender: &Sender, plan: &OrderPlan, begin: Instant, gap: Duration) -> PlayedOrder {
+    let given_up = AtomicBool::new(false);
+    let at = |slot: u32| tokio::time::sleep_until((begin + gap * slot / SLOTS_PER_EVENT).into());
+    let sending = (0..plan.steps.len()).map(|step| {
+        let (planned, given_up, at) = (&plan.steps[step], &given_up, &at);
+        async move {
+            at(planned.slot).await;
+            if given_up.load(Ordering::Relaxed) {
+                return None;
+            }
+            let tries = sender.send(hook(plan, step, false)).await;
+            let is_acknowledged = tries.last().is_some_and(Try::is_acknowledged);
+            if planned.event == Event::Created && !is_acknowledged {
+                given_up.store(true, Ordering::Relaxed);
+            }
+            let mut again = Vec::new();
+            if let Some(slot) = planned.repeated_after.filter(|_| is_acknowledged) {
+                at(slot).await;
+                again = sender.send(hook(plan, step, true)).await;
+            }
+            Some((step, tries, again))
+        }
+    });
+    let sent = join_all(sending).await;
+    let mut played = Played::new(plan);
+    for (step, tries, again) in sent.into_iter().flatten() {
+        played.sent(step, tries);
+        if !again.is_empty() {
+            played.sent_again(step, again);
+        }
+    }
+    played.compared(sender).await
 }
 
-/// The acknowledged hooks that are sent once more after one of these steps, in the order of the plan.
-fn due_repeats(plan: &OrderPlan, after: &Range<usize>, arrivals: &[Arrival]) -> Vec<usize> {
-    let is_due = |step: &usize| {
-        plan.steps[*step]
-            .repeated_after
-            .is_some_and(|place| after.contains(&place))
-    };
-    (0..plan.steps.len())
-        .filter(is_due)
-        .filter(|step| is_acknowledged(*step, arrivals))
-        .collect()
+const fn hook(plan: &OrderPlan, step: usize, again: bool) -> Hook<'_> {
+    Hook { plan, step, again }
+}
+
+/// What was sent of an order so far.
+struct Played<'a> {
+    plan: &'a OrderPlan,
+    order: PlayedOrder,
+    arrivals: Vec<Arrival>,
+}
+
+impl<'a> Played<'a> {
+    fn new(plan: &'a OrderPlan) -> Self {
+        Self {
+            plan,
+            order: PlayedOrder::new(plan),
+            arrivals: Vec::new(),
+        }
+    }
+
+    fn steps(&self, is_wanted: impl Fn(&Step) -> bool) -> Vec<usize> {
+        (0..self.plan.steps.len())
+            .filter(|step| is_wanted(&self.plan.steps[*step]))
+            .collect()
+    }
+
+    fn sent(&mut self, step: usize, tries: Vec<Try>) {
+        self.order.sent(self.plan.steps[step].event, &tries);
+        self.arrived(step, tries);
+    }
+
+    fn sent_again(&mut self, step: usize, tries: Vec<Try>) {
+        self.order.sent_again(self.plan.steps[step].event, &tries);
+        self.arrived(step, tries);
+    }
+
+    fn arrived(&mut self, step: usize, tries: Vec<Try>) {
+        self.arrivals
+            .extend(tries.into_iter().map(|tried| Arrival { step, tried }));
+    }
+
+    fn is_acknowledged(&self, step: usize) -> bool {
+        let mut of_step = self.arrivals.iter().filter(|arrival| arrival.step == step);
+        of_step.any(|arrival| arrival.tried.is_acknowledged())
+    }
+
+    /// SM cancels an order whose created is never answered, and sends nothing more of it.
+    fn is_given_up(&self) -> bool {
+        let created = self.steps(|step| step.event == Event::Created);
+        let was_sent = |step: &usize| self.arrivals.iter().any(|arrival| arrival.step == *step);
+        created
+            .iter()
+            .any(|step| was_sent(step) && !self.is_acknowledged(*step))
+    }
+
+    async fn compared(mut self, sender: &Sender) -> PlayedOrder {
+        self.order.cancelled_by_sm = self.is_given_up();
+        self.order.differences = match sender.read_back(&self.plan.facts.order_id).await {
+            None => Vec::new(),
+            Some(Ok(stored)) => expectation::differences(self.plan, &self.arrivals, stored.as_ref()),
+            Some(Err(reason)) => vec![format!("it cannot be read back: {reason}")],
+        };
+        self.order
+    }
 }

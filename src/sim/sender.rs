@@ -2,17 +2,21 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
+use uuid::Uuid;
 
+use super::ledger::Ledger;
+use super::plan::OrderPlan;
 use super::report::Progress;
 use super::stored::StoredOrder;
-use super::{Settings, SimError};
+use super::{Run, Settings, SimError};
 
 /// SM's pauses between the repeats, in seconds. SM tells no figures but their number and that they
 /// grow (protocol section 1).
@@ -26,12 +30,24 @@ pub(super) struct Sender {
     http: reqwest::Client,
     /// Sent to the hook listener alone.
     token: HeaderValue,
-    hook_url: Url,
-    ops_url: Url,
+    hook_urls: Vec<Url>,
+    /// Whose turn it is to be sent the next hook.
+    turn: AtomicUsize,
+    /// Empty when nothing is read back.
+    ops_urls: Vec<Url>,
     /// Sent to the operations listener alone; empty when it needs none.
     ops_token: SecretString,
     pauses: [Duration; 7],
     progress: Arc<Progress>,
+    ledger: Option<Ledger>,
+}
+
+/// A hook of an order.
+pub(super) struct Hook<'a> {
+    pub(super) plan: &'a OrderPlan,
+    pub(super) step: usize,
+    /// It was acknowledged before.
+    pub(super) again: bool,
 }
 
 /// One request, and what came of it.
@@ -42,6 +58,8 @@ pub(super) struct Try {
     /// The whole answer was here, or waiting for it was given up.
     pub(super) ended_at: Instant,
     pub(super) reply: Reply,
+    /// Under which the receiver knows it, as far as it has said so; else under which it was sent.
+    pub(super) request_id: String,
 }
 
 /// What the receiver said.
@@ -58,11 +76,13 @@ pub(super) enum Reply {
 }
 
 /// The body of a 2xx (protocol section 3).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Answer {
     pub(super) status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expected_assembly_time: Option<String>,
 }
 
@@ -83,14 +103,19 @@ impl Try {
     }
 }
 
+/// The header by which both sides name a request.
+const REQUEST_ID: &str = "x-request-id";
+
 impl Sender {
     /// # Errors
-    /// The HTTP client cannot be made, or the token is no header value.
-    pub(super) fn new(settings: &Settings, progress: Arc<Progress>) -> Result<Self, SimError> {
+    /// The HTTP client cannot be made, the token is no header value, or the ledger cannot be written.
+    pub(super) fn new(settings: &Settings, run: &Run, progress: Arc<Progress>) -> Result<Self, SimError> {
         let mut token = HeaderValue::from_str(settings.token.expose_secret()).map_err(|_| SimError::Token)?;
         token.set_sensitive(true);
-        let mut hook_url = settings.hook_url.clone();
-        extend(&mut hook_url, &["sbermarket", "orders", "hook", ""])?;
+        let mut hook_urls = settings.hook_url.clone();
+        for url in &mut hook_urls {
+            extend(url, &["sbermarket", "orders", "hook", ""])?;
+        }
         let http = reqwest::Client::builder()
             .timeout(settings.time_limit)
             // SM follows none, and a followed one would hide a mistake.
@@ -99,35 +124,44 @@ impl Sender {
             .no_proxy()
             .pool_idle_timeout(IDLE_CONNECTION)
             .build()?;
+        let ledger = settings.ledger.as_deref().map(|path| Ledger::create(path, run));
         Ok(Self {
             http,
             token,
-            hook_url,
-            ops_url: settings.ops_url.clone(),
+            hook_urls,
+            turn: AtomicUsize::new(0),
+            ops_urls: if settings.no_verify {
+                Vec::new()
+            } else {
+                settings.ops_url.clone()
+            },
             ops_token: settings.ops_token.clone(),
             pauses: PAUSES.map(|seconds| Duration::from_secs(seconds) / settings.time_scale),
             progress,
+            ledger: ledger.transpose()?,
         })
     }
 
     /// Sends a hook until it is acknowledged or SM would give up. The last try tells which.
-    pub(super) async fn send(&self, body: &str) -> Vec<Try> {
-        let mut tries = vec![self.try_once(body).await];
+    pub(super) async fn send(&self, hook: Hook<'_>) -> Vec<Try> {
+        let mut tries = vec![self.try_once(&hook).await];
         for pause in self.pauses {
             if tries.last().is_some_and(Try::is_acknowledged) {
                 break;
             }
             tokio::time::sleep(pause).await;
             self.progress.repeated();
-            tries.push(self.try_once(body).await);
+            tries.push(self.try_once(&hook).await);
         }
         self.progress.hook_ended(tries.last().is_some_and(Try::is_acknowledged));
         tries
     }
 
-    async fn try_once(&self, body: &str) -> Try {
+    async fn try_once(&self, hook: &Hook<'_>) -> Try {
+        let mut request_id = Uuid::new_v4().simple().to_string();
         let sent_at = Instant::now();
-        let reply = self.post(body).await.unwrap_or_else(|error| {
+        let body = &hook.plan.steps[hook.step].body;
+        let reply = self.post(body, &mut request_id).await.unwrap_or_else(|error| {
             if error.is_timeout() {
                 Reply::Silent
             } else {
@@ -137,22 +171,34 @@ impl Sender {
         if !matches!(reply, Reply::Acknowledged(_)) {
             self.progress.refused();
         }
-        Try {
+        let tried = Try {
             sent_at,
             ended_at: Instant::now(),
             reply,
+            request_id,
+        };
+        if let Some(ledger) = &self.ledger {
+            ledger.write(hook, &tried);
         }
+        tried
     }
 
-    async fn post(&self, body: &str) -> reqwest::Result<Reply> {
+    /// Somebody between us and the node may give the request another id; the answer says which.
+    async fn post(&self, body: &str, request_id: &mut String) -> reqwest::Result<Reply> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.hook_urls.len();
         let request = self
             .http
-            .post(self.hook_url.clone())
+            .post(self.hook_urls[turn].clone())
             .header("Client-Token", self.token.clone())
+            .header(REQUEST_ID, &*request_id)
             .header(CONTENT_TYPE, "application/json")
             .body(body.to_owned());
         let response = request.send().await?;
         let status = response.status();
+        let known_as = response.headers().get(REQUEST_ID);
+        if let Some(known_as) = known_as.and_then(|value| value.to_str().ok()) {
+            known_as.clone_into(request_id);
+        }
         // Read whole whatever it says: the connection is used again.
         let answer = response.bytes().await?;
         Ok(if status.is_success() {
@@ -162,25 +208,44 @@ impl Sender {
         })
     }
 
-    /// The order as operations see it, `None` when the service does not know it. Tried as often as a
-    /// hook: a node that has just been restarted is no difference.
-    ///
     /// # Errors
-    /// Why it cannot be read.
-    pub(super) async fn read_back(&self, order_id: &str) -> Result<Option<StoredOrder>, String> {
-        let mut read = self.get(order_id).await;
+    /// A line of the ledger could not be written.
+    pub(super) fn close_ledger(&self) -> Result<(), SimError> {
+        self.ledger.as_ref().map_or(Ok(()), Ledger::close)
+    }
+
+    /// The order as operations see it: `None` when nothing is read back, then `None` when the service does
+    /// not know it. Tried as often as a hook: a node that has just been restarted is no difference.
+    pub(super) async fn read_back(&self, order_id: &str) -> Option<Result<Option<StoredOrder>, String>> {
+        let mut read = self.get_anywhere(order_id).await?;
         for pause in self.pauses {
             if read.is_ok() {
                 break;
             }
             tokio::time::sleep(pause).await;
-            read = self.get(order_id).await;
+            read = self.get_anywhere(order_id).await?;
+        }
+        Some(read)
+    }
+
+    /// From the first node that answers; `None` when there is none to ask.
+    async fn get_anywhere(&self, order_id: &str) -> Option<Result<Option<StoredOrder>, String>> {
+        let mut read = None;
+        for url in &self.ops_urls {
+            let answer = self.get(url, order_id).await;
+            let is_answer = answer.is_ok();
+            read = Some(answer);
+            if is_answer {
+                break;
+            }
         }
         read
     }
 
-    async fn get(&self, order_id: &str) -> Result<Option<StoredOrder>, String> {
-        let mut url = self.ops_url.clone();
+    /// # Errors
+    /// Why it cannot be read.
+    async fn get(&self, url: &Url, order_id: &str) -> Result<Option<StoredOrder>, String> {
+        let mut url = url.clone();
         extend(&mut url, &["api", "orders", order_id]).map_err(|error| error.to_string())?;
         let told = |error: reqwest::Error| format!("GET /api/orders: {error}");
         let mut request = self.http.get(url);

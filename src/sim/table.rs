@@ -15,6 +15,7 @@ impl fmt::Display for Report {
         row(f, "seconds", &Thousandths(self.elapsed_ms))?;
         row(f, "orders", &self.orders)?;
         row(f, "  cancelled", &self.cancelled)?;
+        row(f, "  cancelled by SM, no answer", &self.cancelled_by_sm)?;
         row(f, "hooks", &self.hooks)?;
         row(f, "repeats", &self.repeats)?;
         row(f, "repeats although acknowledged", &self.repeats_of_acknowledged)?;
@@ -30,8 +31,42 @@ impl fmt::Display for Report {
         row(f, "answer time p99, ms", &Thousandths(self.answer_time.p99_us))?;
         row(f, "answer time max, ms", &Thousandths(self.answer_time.max_us))?;
         row(f, "documents that differ", &self.differing)?;
+        self.events(f)?;
         list(f, "never acknowledged:", &self.lost)?;
         list(f, "documents that differ:", &self.differences)
+    }
+}
+
+impl Report {
+    /// A line per event.
+    fn events(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\n{:<14} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10} {:>10}  by status",
+            "event", "tries", "2xx", "refused", "silent", "broken", "p50, ms", "p99, ms", "max, ms"
+        )?;
+        for (event, figures) in &self.events {
+            let refused: u64 = figures.refused.values().sum();
+            let by_status: Vec<String> = figures
+                .refused
+                .iter()
+                .map(|(status, count)| format!("{status}: {count}"))
+                .collect();
+            let times = figures.answer_time;
+            writeln!(
+                f,
+                "{event:<14} {:>8} {:>8} {refused:>8} {:>8} {:>8} {:>10} {:>10} {:>10}  {}",
+                figures.tries,
+                figures.acknowledged,
+                figures.unanswered,
+                figures.broken,
+                Thousandths(times.p50_us),
+                Thousandths(times.p99_us),
+                Thousandths(times.max_us),
+                by_status.join(", "),
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -9,14 +9,12 @@ use crate::replay::Arrived;
 
 /// Checks every 200 of one order; `versions` is its history.
 pub(crate) fn check(case: &Case<'_>, versions: &[Arrived<'_>], wrong: &mut Vec<String>) {
-    let order = case.stored.order.as_ref();
-    let number = order
-        .and_then(|order| order.number.as_ref())
-        .map(|number| json!(&*number.0));
-    let due = order
-        .and_then(|order| order.document.as_ref())
+    let row = case.stored.row.as_ref();
+    let number = row.and_then(|row| row.number.as_ref()).map(|number| json!(number));
+    let due = row
+        .and_then(|row| row.assembly_due_at)
         // It is told in whole seconds.
-        .map(|document| document.assembly_due_at.trunc_subsecs(0));
+        .map(|due| due.trunc_subsecs(0));
     let created = versions
         .iter()
         .find(|event| event.delivery.event.kind == EventKind::Created);

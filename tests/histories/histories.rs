@@ -12,13 +12,16 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::check::{CHATS, Case, complaints};
+use crate::check::Case;
 use crate::nodes::Pair;
 use crate::plan::{self, Plan};
 use crate::report::report;
-use crate::stored::{self, Stored};
+use crate::rows::Stored;
+use crate::sent::{Attempt, Sent};
+use crate::stored;
 use crate::support::database::TestDatabase;
-use crate::traffic::{Attempt, Repeats, Sent, send};
+use crate::traffic::{Repeats, send};
+use crate::verdict::{CHATS, complaints};
 
 #[actix_rt::test]
 async fn one_thousand_random_orders_on_two_nodes() {
@@ -146,7 +149,7 @@ fn judge(plan: &Plan, started: Instant, sent: &[Sent<'_>], stored: &[Stored]) {
     report(plan, started, &failed);
     let numbers: Vec<_> = stored
         .iter()
-        .filter_map(|stored| Some(&stored.order.as_ref()?.number.as_ref()?.0))
+        .filter_map(|stored| stored.row.as_ref()?.number.as_ref())
         .collect();
     let distinct: BTreeSet<_> = numbers.iter().collect();
     assert_eq!(distinct.len(), numbers.len(), "a number was given twice");

@@ -3,9 +3,9 @@
 //! section 5 makes of one serialisation of what was sent.
 //!
 //! - `plan`, `wire`: which events there are, and their bodies.
-//! - `traffic`: sends them and keeps when each was sent, by whom and when it was acknowledged.
-//! - `stored`: what the database and the operations listener then say.
-//! - `check`, `replay`, `answers`: whether that can be.
+//! - `traffic`, `sent`: sends them and keeps when each was sent, by whom and when it was acknowledged.
+//! - `rows`, `stored`: what the database and the operations listener then say.
+//! - `check`, `replay`, `answers`, `verdict`: whether that can be; `tests/chaos` judges with the first three.
 //!
 //! `ORDERHOOK_HISTORY_SEED` repeats the orders and the plan of a failed run. Which node is faster is
 //! decided by the machine, so a failure prints the history as it was stored.
@@ -28,6 +28,10 @@ mod nodes;
 mod plan;
 mod replay;
 mod report;
+mod rows;
+mod sent;
 mod stored;
+mod story;
 mod traffic;
+mod verdict;
 mod wire;

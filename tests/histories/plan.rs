@@ -1,7 +1,5 @@
 //! What SM will send: the events of many orders, repeated, dropped, permuted and mixed with each other.
 
-use std::sync::Arc;
-
 use orderhook_domain::event::{Event, EventKind};
 use orderhook_domain::ids::OrderId;
 use proptest::collection::vec;
@@ -13,24 +11,12 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::domain::strategies;
+use crate::sent::Planned;
 use crate::wire;
 
 /// How many orders are talked about at once. With the hooks in flight this decides how many of one
 /// order are.
 const ORDERS_AT_ONCE: std::ops::RangeInclusive<usize> = 4..=24;
-
-/// One hook that SM sends and repeats until it is acknowledged.
-#[derive(Debug)]
-pub(crate) struct Planned {
-    /// Which order, counted from 0.
-    pub(crate) order: usize,
-    /// What the body says.
-    pub(crate) event: Event,
-    /// The body.
-    pub(crate) body: Arc<[u8]>,
-    /// nginx asks both nodes with one request id.
-    pub(crate) twice: bool,
-}
 
 /// Everything that is sent, in the order of sending.
 pub(crate) struct Plan {

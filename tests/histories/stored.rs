@@ -1,126 +1,28 @@
-//! What the database holds of every order when all is over.
+//! What the database holds of every order when all is over, and what a node and operations make of it.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use orderhook::db::order_store::PostgresOrderStore;
 use orderhook_actors::ports::OrderStore;
-use orderhook_domain::ids::DeliveryId;
-use orderhook_domain::order::Order;
-use orderhook_domain::quantity::Quantity;
 use serde_json::Value;
-use tokio_postgres::Row;
 
-use crate::domain::model::Movement;
+use crate::domain::show;
 use crate::plan;
+use crate::rows::{self, Loaded, Stored};
 use crate::support::database::TestDatabase;
-
-/// A row of `order_events`.
-#[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) delivery_id: DeliveryId,
-    pub(crate) version: Option<i64>,
-    pub(crate) event: String,
-    pub(crate) received_at: DateTime<Utc>,
-    pub(crate) sm_timestamp: Option<DateTime<Utc>>,
-    pub(crate) outcome: String,
-    pub(crate) notes: BTreeSet<String>,
-    pub(crate) answered_at: Option<DateTime<Utc>>,
-    pub(crate) node: String,
-    pub(crate) request_id: String,
-    pub(crate) body: Vec<u8>,
-    /// The kind of what staff are told of it.
-    pub(crate) notice: Option<String>,
-}
-
-/// A row of `notices`.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Notice {
-    pub(crate) delivery_id: DeliveryId,
-    pub(crate) kind: String,
-    pub(crate) role: String,
-    pub(crate) chat_id: Option<i64>,
-}
-
-/// Everything of one order.
-#[derive(Debug, Default)]
-pub(crate) struct Stored {
-    /// As a node loads it.
-    pub(crate) order: Option<Order>,
-    /// As operations see it.
-    pub(crate) shown: Option<Value>,
-    /// The history by version; at the end what has none.
-    pub(crate) events: Vec<Event>,
-    pub(crate) notices: Vec<Notice>,
-    /// With the time at which the goods left.
-    pub(crate) moved: Vec<(Movement, DateTime<Utc>)>,
-}
 
 /// Reads every order of the plan; `shown` is what operations were told of each.
 pub(crate) async fn read(database: &TestDatabase, shown: Vec<Option<Value>>) -> Vec<Stored> {
-    let client = database.client().await;
+    let ids: Vec<_> = (0..shown.len()).map(plan::order_id).collect();
+    let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let mut all = rows::read(&database.client().await, &texts).await;
     let store = PostgresOrderStore::new(database.open(), Arc::from("reader"));
-    let mut all = Vec::new();
-    for (order, shown) in shown.into_iter().enumerate() {
-        all.push(Stored {
-            order: store.load(&plan::order_id(order)).await.unwrap(),
-            shown,
-            ..Stored::default()
-        });
-    }
-    let ids = (0..all.len()).map(|order| (plan::order_id(order).to_string(), order));
-    let orders: HashMap<String, usize> = ids.collect();
-    let of = |row: &Row| orders[row.get::<_, &str>("order_id")];
-
-    let events = "SELECT order_id, delivery_id, order_version, event, received_at, sm_timestamp, outcome, notes, \
-                  answered_at, node, request_id, body, notice::jsonb ->> 'kind' AS notice \
-                  FROM order_events ORDER BY order_version NULLS LAST, received_at";
-    for row in client.query(events, &[]).await.unwrap() {
-        all[of(&row)].events.push(event(&row));
-    }
-    let notices = "SELECT order_id, delivery_id, kind, role, chat_id FROM notices";
-    for row in client.query(notices, &[]).await.unwrap() {
-        all[of(&row)].notices.push(Notice {
-            delivery_id: DeliveryId(row.get("delivery_id")),
-            kind: row.get("kind"),
-            role: row.get("role"),
-            chat_id: row.get("chat_id"),
-        });
-    }
-    let moved = "SELECT order_id, line, store_id, product_id, (-quantity)::text AS quantity, moved_at \
-                 FROM stock_movements ORDER BY moved_at, line";
-    for row in client.query(moved, &[]).await.unwrap() {
-        let movement = Movement {
-            line: usize::try_from(row.get::<_, i32>("line")).unwrap(),
-            store: row.get("store_id"),
-            sku: row.get("product_id"),
-            quantity: Quantity::parse_text(row.get("quantity")).unwrap(),
-        };
-        all[of(&row)].moved.push((movement, row.get("moved_at")));
+    for ((stored, shown), id) in all.iter_mut().zip(shown).zip(&ids) {
+        let order = store.load(id).await.unwrap();
+        stored.loaded = Some(Loaded(order.as_ref().and_then(show::view)));
+        stored.shown = shown;
     }
     all
-}
-
-fn event(row: &Row) -> Event {
-    Event {
-        delivery_id: DeliveryId(row.get("delivery_id")),
-        version: row.get("order_version"),
-        event: row.get("event"),
-        received_at: row.get("received_at"),
-        sm_timestamp: row.get("sm_timestamp"),
-        outcome: row.get("outcome"),
-        notes: row
-            .get::<_, Option<Vec<String>>>("notes")
-            .unwrap_or_default()
-            .into_iter()
-            .collect(),
-        answered_at: row.get("answered_at"),
-        node: row.get("node"),
-        request_id: row.get("request_id"),
-        body: row.get("body"),
-        notice: row.get("notice"),
-    }
 }
 
 /// Waits until no statement of a node is under way: one that was killed leaves its last ones behind.

@@ -1,4 +1,4 @@
-//! SM and nginx: sends the hooks of a plan to two nodes and keeps what was said and when.
+//! SM and nginx: sends the hooks of a plan to two nodes.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,10 @@ use futures_util::StreamExt;
 use futures_util::future::join;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use reqwest::StatusCode;
-use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::nodes::{Addresses, Node};
-use crate::plan::Planned;
+use crate::sent::{Attempt, Planned, Sent};
 
 /// Hooks under way at any time, over all orders.
 const IN_FLIGHT: usize = 64;
@@ -21,47 +19,6 @@ const SM_WAITS: Duration = Duration::from_secs(5);
 
 /// A hook that is not acknowledged after so many repeats never will be.
 const MOST_REPEATS: usize = 100;
-
-/// One request to one node.
-#[derive(Debug)]
-pub(crate) struct Attempt {
-    pub(crate) node: String,
-    pub(crate) sent: Instant,
-    pub(crate) ended: Instant,
-    /// None when the connection broke.
-    pub(crate) answer: Option<(StatusCode, Value)>,
-}
-
-impl Attempt {
-    /// The body of a 200.
-    pub(crate) fn acknowledged(&self) -> Option<&Value> {
-        match &self.answer {
-            Some((StatusCode::OK, answer)) => Some(answer),
-            _ => None,
-        }
-    }
-}
-
-/// One delivery: what nginx sends under one request id.
-#[derive(Debug)]
-pub(crate) struct Sent<'a> {
-    pub(crate) hook: &'a Planned,
-    pub(crate) request_id: String,
-    pub(crate) attempts: Vec<Attempt>,
-}
-
-impl Sent<'_> {
-    /// When the first attempt left.
-    pub(crate) fn sent(&self) -> Instant {
-        self.attempts.iter().map(|attempt| attempt.sent).min().unwrap()
-    }
-
-    /// When the first acknowledgement was there; never, if there is none.
-    pub(crate) fn acknowledged(&self) -> Option<Instant> {
-        let acknowledged = |attempt: &Attempt| attempt.acknowledged().map(|_| attempt.ended);
-        self.attempts.iter().filter_map(acknowledged).min()
-    }
-}
 
 /// What SM does about a hook without a 200.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -26,20 +26,27 @@ const LIGHT_FOLLOWS: Duration = Duration::from_secs(5);
 /// is the page.
 fn traffic(node: &NodeClient, prefix: &'static str) -> tokio::task::JoinHandle<()> {
     let settings = Settings {
-        orders: 50,
+        orders: Some(50),
+        duration: None,
+        rate: None,
+        event_gap: Duration::from_secs(720),
         concurrency: NonZeroUsize::new(2).unwrap(),
-        hook_url: node.hooks.parse().unwrap(),
-        ops_url: node.ops.parse().unwrap(),
+        hook_url: vec![node.hooks.parse().unwrap()],
+        ops_url: vec![node.ops.parse().unwrap()],
+        no_verify: false,
         token: TOKEN.into(),
         ops_token: OPS_TOKEN.into(),
         seed: None,
         prefix: None,
         spelling: Spellings::D,
+        stores: 1,
         cancel: 0,
         overlap: 0,
+        disorder: 0,
         repeats: 0,
         time_scale: 1000,
         time_limit: Duration::from_secs(5),
+        ledger: None,
     };
     tokio::spawn(async move {
         for round in 0.. {

@@ -122,6 +122,14 @@ impl Nginx {
         self.log()
     }
 
+    /// The processes that serve connections; the master replaces one that ends.
+    #[allow(dead_code, reason = "for tests/chaos, which includes this file")]
+    pub(crate) fn workers(&self) -> Vec<u32> {
+        let master = self.master.id();
+        let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
+        children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    }
+
     /// Everything that nginx has written: both logs, and bodies, if any went to a file.
     pub(crate) fn written(&self) -> String {
         let mut written = String::new();

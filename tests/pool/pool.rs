@@ -12,12 +12,12 @@ use crate::support::database::TestDatabase;
 pub(crate) struct Place {
     pub(crate) name: String,
     pub(crate) hook_addr: String,
-    ops_addr: String,
+    pub(crate) ops_addr: String,
     flags: Vec<String>,
 }
 
 impl Place {
-    fn new(number: usize, flags: &[&str]) -> Self {
+    pub(crate) fn new(number: usize, flags: &[&str]) -> Self {
         Self {
             name: format!("node-{number}"),
             hook_addr: format!("127.0.0.1:{}", free_port()),
@@ -28,6 +28,13 @@ impl Place {
 
     /// Starts a process here and waits until it is ready.
     async fn start(&self, database_url: &str) -> TestProcess {
+        let process = self.launch(database_url).await;
+        until("a node is ready", async || process.ops("/readyz").await.status() == 200).await;
+        process
+    }
+
+    /// Starts a process here and waits until it listens: it need not find the database.
+    pub(crate) async fn launch(&self, database_url: &str) -> TestProcess {
         // A line per hook would be most of what a development build does.
         let quiet = "warn,orderhook::app=info";
         let mut flags = vec![
@@ -40,9 +47,7 @@ impl Place {
         ];
         flags.extend(["--log", quiet]);
         flags.extend(self.flags.iter().map(String::as_str));
-        let process = TestProcess::start(database_url, &flags).await;
-        until("a node is ready", async || process.ops("/readyz").await.status() == 200).await;
-        process
+        TestProcess::start(database_url, &flags).await
     }
 }
 

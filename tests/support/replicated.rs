@@ -1,6 +1,7 @@
 //! A PostgreSQL primary with synchronous standbys, for tests that lose one of them. All of it is done by
 //! `deploy/local/replicated.sh`, so that what is tested is what people try by hand.
 
+use std::path::Path;
 use std::process::Command;
 
 use orderhook::db::migrate::migrate;
@@ -24,9 +25,14 @@ pub struct ReplicatedCluster {
 impl ReplicatedCluster {
     /// Starts so many servers, with the current schema.
     pub async fn migrated(servers: usize) -> Self {
+        Self::migrated_in(&std::env::temp_dir(), servers).await
+    }
+
+    /// The same with all data inside this folder.
+    pub async fn migrated_in(parent: &Path, servers: usize) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("orderhook-replicated-")
-            .tempdir()
+            .tempdir_in(parent)
             .unwrap();
         // The servers do not run as root, and must be able to pass.
         let passable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -81,6 +87,12 @@ impl ReplicatedCluster {
         let status = self.script("status", &[]);
         let line = status.lines().find(|line| line.split(' ').next() == Some(server));
         line.unwrap().split(' ').nth(2).unwrap().to_owned()
+    }
+
+    /// The server that was started or promoted as the primary last, whatever became of it.
+    pub fn primary(&self) -> String {
+        let name = std::fs::read_to_string(self.folder.path().join("primary")).unwrap();
+        name.trim().to_owned()
     }
 
     /// SIGKILL to the primary and all its processes.

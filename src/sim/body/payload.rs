@@ -24,9 +24,9 @@ pub(super) struct Payload<'a> {
     #[serde(rename = "orderUUID", skip_serializing_if = "Option::is_none")]
     pub(super) order_uuid: Option<String>,
     #[serde(rename = "store_id", skip_serializing_if = "Option::is_none")]
-    pub(super) store_id: Option<&'static str>,
+    pub(super) store_id: Option<&'a str>,
     #[serde(rename = "storeID", skip_serializing_if = "Option::is_none")]
-    pub(super) store_id_in_camel_case: Option<&'static str>,
+    pub(super) store_id_in_camel_case: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) number: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

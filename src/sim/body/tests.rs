@@ -13,6 +13,7 @@ fn facts(spelling: Spelling) -> Facts {
         order_id: "H0000000101".to_owned(),
         index: 1,
         spelling,
+        store_id: spelling.store_id(0),
         created_at: "2026-11-24T12:00:05Z".parse().unwrap(),
         customer: CUSTOMERS[0],
         replacement_policy: POLICIES[0],

@@ -42,6 +42,7 @@ fn plan(spelling: Spelling, events: &[Event]) -> OrderPlan {
             order_id: "H1".to_owned(),
             index: 0,
             spelling,
+            store_id: spelling.store_id(0),
             created_at: "2026-11-24T12:00:00Z".parse().unwrap(),
             customer: CUSTOMERS[0],
             replacement_policy: POLICIES[0],
@@ -54,7 +55,7 @@ fn plan(spelling: Spelling, events: &[Event]) -> OrderPlan {
             .map(|event| Step {
                 event: *event,
                 body: String::new(),
-                overlaps: false,
+                slot: 0,
                 repeated_after: None,
             })
             .collect(),
@@ -80,6 +81,7 @@ fn arrivals(plan: &OrderPlan, sent: &[Sent]) -> Vec<Arrival> {
                 tried: Try {
                     sent_at: at(*sent_at),
                     ended_at: at(answered_at.unwrap_or(sent_at + 5000)),
+                    request_id: String::new(),
                     reply: answered_at.map_or(Reply::Silent, |_| Reply::Acknowledged(Some(answer))),
                 },
             }

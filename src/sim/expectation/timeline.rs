@@ -51,8 +51,9 @@ impl<'a> Timeline<'a> {
     pub(super) fn new(plan: &'a OrderPlan, arrivals: &[Arrival]) -> Self {
         let arrivals = arrivals
             .iter()
-            // What was refused as wrong or as too much was not stored as an event of the order.
-            .filter(|arrival| !matches!(arrival.tried.reply, Reply::Refused(300..=499)))
+            // What was refused as wrong was not stored as an event of the order. 429 says so of one node
+            // only: another one, which nginx asked before, may have stored it and not have answered in time.
+            .filter(|arrival| !matches!(arrival.tried.reply, Reply::Refused(300..=428 | 430..=499)))
             .map(|arrival| Taken {
                 step: arrival.step,
                 event: plan.steps[arrival.step].event,

@@ -1,5 +1,6 @@
 //! What sendMessage does with a request: faults first, then Telegram's rules in its own words.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -42,11 +43,13 @@ pub(crate) struct Sending {
     reply_to: Option<i64>,
     may_lose_reply: bool,
     has_link_preview: bool,
+    from: Option<IpAddr>,
+    is_answer_lost: bool,
 }
 
 impl Sending {
     /// `None` when it names no numeric chat.
-    pub(crate) fn read(fields: &Map<String, Value>) -> Option<Self> {
+    pub(crate) fn read(fields: &Map<String, Value>, from: Option<IpAddr>) -> Option<Self> {
         let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
         let text_of = |name| fields.get(name).and_then(Value::as_str);
         let reply = fields.get("reply_parameters");
@@ -58,6 +61,8 @@ impl Sending {
             reply_to: reply.and_then(|reply| number(reply.get("message_id")?)),
             may_lose_reply: reply.is_some_and(|reply| reply.get("allow_sending_without_reply") == Some(&json!(true))),
             has_link_preview: preview.and_then(|options| options.get("is_disabled")) != Some(&json!(true)),
+            from,
+            is_answer_lost: false,
         })
     }
 }
@@ -67,6 +72,10 @@ pub(crate) fn begin(shared: &Shared, sending: &Sending) -> Step {
     let fault = shared.lock().faults.take(sending.chat_id);
     let Some((scope, fault)) = fault else {
         return Step::Reply(judge(shared, sending));
+    };
+    let unanswered = Sending {
+        is_answer_lost: true,
+        ..sending.clone()
     };
     let refuse = |code: u16, description: &str, parameters: Option<Value>| {
         Step::Reply(refuse(
@@ -92,20 +101,20 @@ pub(crate) fn begin(shared: &Shared, sending: &Sending) -> Step {
             )
         }
         Fault::Hang(duration) => Step::HangThenJudge(duration),
-        Fault::AnswerLate(duration) => Step::ReplyAfter(duration, judge(shared, sending)),
+        Fault::AnswerLate(duration) => Step::ReplyAfter(duration, judge(shared, &unanswered)),
         Fault::LoseAnswer => {
-            judge(shared, sending);
+            judge(shared, &unanswered);
             Step::Reply(Reply::Close)
         }
         Fault::TakeThenError(code) => {
-            judge(shared, sending);
+            judge(shared, &unanswered);
             refuse(code, "Internal Server Error", None)
         }
         Fault::CloseConnection => {
             refuse(0, "the connection was closed", None);
             Step::Reply(Reply::Close)
         }
-        Fault::BadJson => Step::Reply(match judge(shared, sending) {
+        Fault::BadJson => Step::Reply(match judge(shared, &unanswered) {
             Reply::Json(200, body) => Reply::Raw(200, body.to_string().chars().take(25).collect()),
             other => other,
         }),
@@ -218,6 +227,8 @@ pub(crate) fn judge(shared: &Shared, sending: &Sending) -> Reply {
         reply_to,
         has_link_preview: sending.has_link_preview,
         at: now,
+        from: sending.from,
+        is_answer_lost: sending.is_answer_lost,
     });
     let kind = if sending.chat_id < 0 { "supergroup" } else { "private" };
     let chat = json!({"id": sending.chat_id, "type": kind, "title": "Сборка", "first_name": "Вымышленный"});

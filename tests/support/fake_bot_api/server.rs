@@ -163,7 +163,8 @@ fn fields(request: &HttpRequest, body: &[u8]) -> Map<String, Value> {
 }
 
 async fn send_message(request: &HttpRequest, fields: &Map<String, Value>, shared: &Shared) -> Reply {
-    let Some(sending) = Sending::read(fields) else {
+    let from = request.peer_addr().map(|address| address.ip());
+    let Some(sending) = Sending::read(fields, from) else {
         return rules::refuse(shared, None, 400, "Bad Request: chat not found", None, false);
     };
     match rules::begin(shared, &sending) {

@@ -1,6 +1,7 @@
 //! What the fake remembers.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,10 @@ pub(crate) struct Accepted {
     pub(crate) reply_to: Option<i64>,
     pub(crate) has_link_preview: bool,
     pub(crate) at: Instant,
+    /// From where the request came.
+    pub(crate) from: Option<IpAddr>,
+    /// A fault keeps the answer from the sender, or says that the message was not taken.
+    pub(crate) is_answer_lost: bool,
 }
 
 /// A request that the fake did not grant.

@@ -2,6 +2,7 @@
 
 use super::super::super::Spelling;
 use super::super::super::plan::{Change, Event};
+use super::super::super::sender::Reply;
 use super::super::timeline::Timeline;
 use super::{LIFE, PAID, Sent, arrivals, change, one_after_another, plan};
 
@@ -74,4 +75,17 @@ fn what_came_before_created_waits_for_it_with_the_changes_first() {
     let events = [Event::Created, change(1), PAID];
     let sent = [(0, 0, Some(40)), (2, 1, Some(5)), (1, 10, Some(15))];
     assert!(last_versions(Spelling::D, &events, &sent).contains(&1));
+}
+
+/// The node that nginx asked first may have stored what the second one had no room for.
+#[test]
+fn what_was_too_much_may_have_been_stored_and_what_was_wrong_was_not() {
+    let events = [Event::Created, Event::Received, change(1)];
+    for (status, expected) in [(429, vec![0, 1]), (503, vec![0, 1]), (400, vec![1]), (403, vec![1])] {
+        let plan = plan(Spelling::D, &events);
+        let mut arrivals = arrivals(&plan, &[(0, 0, Some(5)), (1, 10, None), (2, 20, Some(25))]);
+        arrivals[1].tried.reply = Reply::Refused(status);
+        let versions: Vec<usize> = Timeline::new(&plan, &arrivals).last_versions().into_iter().collect();
+        assert_eq!(versions, expected, "{status}");
+    }
 }
