@@ -3,7 +3,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a measurement that cannot go on says so by panicking"
+    missing_docs,
+    reason = "a measurement that cannot go on says so by panicking; a group of criterion cannot be documented"
 )]
 
 use std::collections::HashSet;
