@@ -249,7 +249,7 @@ impl App {
             draining: AtomicBool::new(false),
             hooks_in_flight: AtomicUsize::new(0),
         });
-        let (thread, mut arbiters) = tokio::sync::mpsc::unbounded_channel();
+        let (thread, mut started) = tokio::sync::mpsc::unbounded_channel();
         let hook_node = node.clone();
         let hook_server = HttpServer::new(move || {
             // Called by each thread as it starts. One that replaces a thread that died finds nobody here.
@@ -284,11 +284,11 @@ impl App {
         let hook_server = hook_server.run();
         let hook_handle = hook_server.handle();
         actix_rt::spawn(hook_server);
-        let mut threads_started = Vec::with_capacity(threads);
-        while threads_started.len() < threads {
-            threads_started.push(arbiters.recv().await.context("a thread for hooks did not start")?);
+        let mut arbiters = Vec::with_capacity(threads);
+        while arbiters.len() < threads {
+            arbiters.push(started.recv().await.context("a thread for hooks did not start")?);
         }
-        let actors = Actors::start(system, &threads_started, store, &(wake as NoticesWritten));
+        let actors = Actors::start(system, &arbiters, store, &(wake as NoticesWritten));
         // Set once, here.
         let _ = node.actors.set(actors);
         io.spawn(live::sampler::run(node.clone()));

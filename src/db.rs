@@ -18,6 +18,7 @@ pub mod ops_actions;
 pub mod order_store;
 pub mod orders_view;
 pub mod outbox;
+mod pipeline;
 pub mod stock;
 mod stored_json;
 
@@ -34,6 +35,7 @@ use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::db::connect::{CONNECT, Demoted, Servers};
+use crate::db::pipeline::Pipeline;
 
 /// How to reach PostgreSQL.
 #[derive(Debug, Clone)]
@@ -65,6 +67,8 @@ pub struct Database {
     writers: Arc<Mutex<Vec<Pool>>>,
     servers: Servers,
     demoted: Demoted,
+    /// What [`Database::pipelined`] uses.
+    pipeline: Pipeline,
     io: tokio::runtime::Handle,
 }
 
@@ -142,6 +146,7 @@ impl Database {
             writers: Arc::default(),
             servers,
             demoted,
+            pipeline: Pipeline::default(),
             io,
         })
     }
@@ -167,15 +172,44 @@ impl Database {
         let mut client = self.connection().await?;
         let Ok(worked) = tokio::time::timeout(STATEMENT_LIMIT, work(&mut client)).await else {
             drop(Object::take(client));
-            return Err(StoreError::Transient("the database does not answer".to_owned()));
+            return Err(stands_still());
         };
-        worked.map_err(|error| {
-            if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
-                // It was the primary once. Somewhere there may be another one by now.
-                self.demoted.now();
+        worked.map_err(|error| self.failed(&error))
+    }
+
+    /// [`Database::limited`] on the connection that other such calls have statements under way on: what is sent
+    /// now follows them there, and has its answer after theirs.
+    ///
+    /// # Errors
+    /// Those of [`Database::limited`]; they may come of a statement that was sent before.
+    pub async fn pipelined<T>(
+        &self,
+        work: impl AsyncFnOnce(&Object) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
+        let shared = self.pipeline.join(self.connection()).await?;
+        let result = match tokio::time::timeout(STATEMENT_LIMIT, work(shared.client())).await {
+            Ok(worked) => worked.map_err(|error| {
+                if is_read_only(&error) {
+                    shared.give_up();
+                }
+                self.failed(&error)
+            }),
+            Err(_elapsed) => {
+                shared.give_up();
+                Err(stands_still())
             }
-            store_error(&error)
-        })
+        };
+        shared.leave();
+        result
+    }
+
+    /// What a failed statement asks for.
+    fn failed(&self, error: &tokio_postgres::Error) -> StoreError {
+        if is_read_only(error) {
+            // It was the primary once. Somewhere there may be another one by now.
+            self.demoted.now();
+        }
+        store_error(error)
     }
 
     /// A connection of its own, for what a pool must not hold: session locks and migrations.
@@ -213,7 +247,11 @@ impl Database {
         let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
         writers.push(pool.clone());
         drop(writers);
-        Ok(Self { pool, ..self.clone() })
+        Ok(Self {
+            pool,
+            pipeline: Pipeline::default(),
+            ..self.clone()
+        })
     }
 
     /// [`Database::run`] on the caller's own runtime: the answer wakes no other thread.
@@ -254,6 +292,14 @@ fn pool_of(servers: &Servers, demoted: &Demoted, size: usize) -> Result<Pool, Da
         .recycle_timeout(Some(WAIT_FOR_CONNECTION))
         .build()
         .map_err(DatabaseSettingsError::Pool)
+}
+
+fn is_read_only(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+}
+
+fn stands_still() -> StoreError {
+    StoreError::Transient("the database does not answer".to_owned())
 }
 
 /// The end of a task of its own, which goes on whatever becomes of the returned future.

@@ -1,7 +1,7 @@
 //! Group commit: what has gathered while the last transaction ran becomes the next one.
 //!
 //! There is no timer. A commit that finds no flush running starts one at once; under load the batches
-//! grow by themselves. While one flush runs a second one starts only when enough has gathered for it to be
+//! grow by themselves. While one flush runs a second one follows it only when enough has gathered for it to be
 //! worth its price, so that neither PostgreSQL nor this process waits for the other. An order always goes
 //! to the same actor, and waits for its commit there, so that a batch never holds two commits of one order.
 
@@ -25,7 +25,7 @@ use fair_queue::FairQueue;
 pub struct PersistenceSettings {
     /// How many actors share the work.
     pub actors: usize,
-    /// How many commits must wait for a second transaction to start beside the first.
+    /// How many commits must wait for a second transaction to be sent while the first is under way.
     pub second_batch_rows: usize,
     /// Commits that may wait in one actor; beyond that a hook is refused.
     pub queue: usize,
@@ -39,7 +39,7 @@ impl Default for PersistenceSettings {
     fn default() -> Self {
         Self {
             actors: 2,
-            second_batch_rows: 16,
+            second_batch_rows: 32,
             queue: 16_384,
             batch_rows: 128,
             batch_bytes: 1 << 20,

@@ -79,7 +79,7 @@ pub(crate) async fn postgres(cluster: &Cluster, database: &str, time: Duration) 
 }
 
 /// What the six events of an order come to.
-fn transitions() -> Vec<Transition> {
+pub(crate) fn transitions() -> Vec<Transition> {
     let mut script = Script::new(8);
     let mut order = None;
     let mut transitions = Vec::new();
@@ -177,26 +177,6 @@ async fn write(client: &Client, connection: u64, transitions: &[Transition], end
             written += BATCH;
         }
     }
-}
-
-/// Durable commits of one short row, one after the other over one connection, a second.
-pub(crate) async fn single_commits(cluster: &Cluster, database: &str, time: Duration) -> f64 {
-    let client = cluster.client(database).await;
-    client
-        .batch_execute("CREATE TABLE IF NOT EXISTS bench_commits (n bigint GENERATED ALWAYS AS IDENTITY, text text)")
-        .await
-        .unwrap();
-    let statement = client
-        .prepare("INSERT INTO bench_commits (text) VALUES ($1)")
-        .await
-        .unwrap();
-    let started = Instant::now();
-    let mut commits = 0_u64;
-    while started.elapsed() < time {
-        client.execute(&statement, &[&"a short row"]).await.unwrap();
-        commits += 1;
-    }
-    commits as f64 / started.elapsed().as_secs_f64()
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {

@@ -25,6 +25,7 @@ mod process;
 mod report;
 mod rows;
 mod scenarios;
+mod single;
 mod store;
 
 use std::net::SocketAddr;
@@ -205,8 +206,15 @@ impl Bench<'_> {
             let database = self.fresh().await;
             let rate = floors::postgres(&self.cluster, &database, self.time()).await;
             self.figures.note("floor postgres hooks/s", rate);
-            let rate = floors::single_commits(&self.cluster, &database, self.time() / 2).await;
-            self.figures.note("floor single commits/s", rate);
+            let before = self.cluster.cpu();
+            let rate = single::events(&self.cluster, &database, self.time()).await;
+            self.figures.note("floor single events/s", rate);
+            let micros = (self.cluster.cpu() - before).as_secs_f64() * 1e6;
+            let events = rate * self.time().as_secs_f64();
+            self.figures
+                .note("floor single events postgres cpu us", micros / events);
+            let rate = single::short_rows(&self.cluster, &database, self.time() / 2).await;
+            self.figures.note("floor single short rows/s", rate);
         }
         if self.wants("group commit") {
             for rows in [1, 16, 64] {

@@ -24,7 +24,8 @@ const STORED_DELIVERIES: &str = "SELECT delivery_id FROM order_arrivals WHERE de
 /// it is, on the standby as well.
 const MAKE_DURABLE: &str = "SELECT pg_logical_emit_message(true, 'orderhook', '')";
 
-/// A persistence actor has at most two transactions under way.
+/// A writer sends its transactions after each other on one connection. When the server stands still it gives
+/// that one up while statements are under way on it, and goes on with another.
 const WRITER_CONNECTIONS: usize = 2;
 
 /// [`OrderStore`] on the tables of `sql/migrations`.
@@ -142,8 +143,8 @@ async fn commit(database: &Database, node: &str, batch: &[Arc<Commit>]) -> Resul
     let mut fresh: Vec<&Commit> = batch.iter().map(AsRef::as_ref).collect();
     fresh.sort_unstable_by_key(|commit| commit.arrival.order_id.as_ref().map(OrderId::as_str));
     // Two tries of one delivery that is about no order can meet in one batch.
-    let mut seen = HashSet::with_capacity(batch.len());
-    fresh.retain(|commit| seen.insert(commit.arrival.delivery_id));
+    let mut first_tries = HashSet::with_capacity(batch.len());
+    fresh.retain(|commit| first_tries.insert(commit.arrival.delivery_id));
     let mut stored = HashSet::new();
     let won = if let Some(won) = write(database, node, &fresh).await? {
         won
@@ -161,10 +162,9 @@ async fn commit(database: &Database, node: &str, batch: &[Arc<Commit>]) -> Resul
     });
     stored.extend(stored_deliveries(database, &fresh).await?);
 
-    let mut first_tries = HashSet::with_capacity(batch.len());
     let became = batch.iter().map(|commit| {
         let delivery_id = commit.arrival.delivery_id;
-        if stored.contains(&delivery_id.0) || !first_tries.insert(delivery_id) {
+        if stored.contains(&delivery_id.0) || !first_tries.remove(&delivery_id) {
             return Committed::AlreadyStored;
         }
         let Some(order) = &commit.order else {
@@ -188,7 +188,7 @@ async fn write(database: &Database, node: &str, commits: &[&Commit]) -> Result<W
         rows.push(commit);
     }
     database
-        .limited(async |client| {
+        .pipelined(async |client| {
             let statement = client.prepare_cached(rows.statement()).await?;
             let won = match client.query(&statement, &rows.parameters(&node)).await {
                 Ok(won) => won,
@@ -214,7 +214,7 @@ async fn stored_deliveries(database: &Database, commits: &[&Commit]) -> Result<H
     }
     let ids: Vec<Uuid> = commits.iter().map(|commit| commit.arrival.delivery_id.0).collect();
     let rows = database
-        .limited(async |client| {
+        .pipelined(async |client| {
             let statement = client.prepare_cached(STORED_DELIVERIES).await?;
             let stored = client.query(&statement, &[&ids]).await?;
             // It may have been committed by this server alone: its wait for the standby can have ended with its

@@ -22,7 +22,7 @@ pub trait OrderStore: Send + Sync + 'static {
     fn load(&self, order_id: &OrderId) -> BoxFuture<'static, Result<Option<Order>, StoreError>>;
 
     /// The store as one persistence actor uses it: it is called on that actor's thread only, with two batches
-    /// at a time at most, and may keep connections there.
+    /// at a time at most, and may keep a connection there. The second batch may wait for the first.
     fn for_writer(self: Arc<Self>) -> Arc<dyn OrderStore>;
 
     /// Commits all of them in one transaction and says for each, in the given order, what became of
