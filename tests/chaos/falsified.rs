@@ -86,7 +86,7 @@ impl Evidence {
             ("lost", notices.lost.len()),
             ("unexplained", notices.unexplained.len()),
             ("strange", notices.strange.len()),
-            ("explained", notices.doubled.values().sum()),
+            ("explained", notices.doubled.values().map(Vec::len).sum()),
         ];
         lists.into_iter().filter(|(_, count)| *count > 0).collect()
     }
@@ -290,11 +290,11 @@ async fn a_ledger_and_a_log_that_say_something_else_are_found_out() {
         );
         log
     };
-    let fault = |cause, before: u64| {
+    let fault = |cause, before: u64, lasts: u64| {
         let from = message.at - Duration::from_secs(before);
         vec![Done {
             from,
-            to: from + Duration::from_millis(500),
+            to: from + Duration::from_millis(lasts),
             what: "a fault",
             cause,
         }]
@@ -306,19 +306,24 @@ async fn a_ledger_and_a_log_that_say_something_else_are_found_out() {
     };
     assert!(!is_explained(again(false), Vec::new()).await);
     assert!(is_explained(again(true), Vec::new()).await);
-    for (cause, before, expected) in [
-        (Cause::Kill(sender), 3, true),
+    for (cause, before, lasts, expected) in [
+        (Cause::Kill(sender), 3, 500, true),
         // Of another node, or at another time.
-        (Cause::Kill(sender + 1), 3, false),
-        (Cause::Kill(sender), 60, false),
-        (Cause::Freeze(sender), 3, true),
-        (Cause::Freeze(sender + 1), 3, false),
-        (Cause::TelegramCut, 5, true),
-        (Cause::TelegramCut, 60, false),
-        (Cause::Other, 3, false),
+        (Cause::Kill(sender + 1), 3, 500, false),
+        (Cause::Kill(sender), 60, 500, false),
+        // It was dead before the first one was taken, and whoever has sent that one was started since.
+        (Cause::Kill(sender), 8, 4000, false),
+        (Cause::Freeze(sender), 3, 500, true),
+        (Cause::Freeze(sender), 8, 4000, true),
+        (Cause::Freeze(sender + 1), 3, 500, false),
+        (Cause::TelegramCut, 5, 500, true),
+        (Cause::TelegramCut, 60, 500, false),
+        // Its connections had been reset long before.
+        (Cause::TelegramCut, 9, 5000, false),
+        (Cause::Other, 3, 500, false),
     ] {
-        let found = is_explained(again(false), fault(cause, before)).await;
-        assert_eq!(found, expected, "{cause:?} {before} s before");
+        let found = is_explained(again(false), fault(cause, before, lasts)).await;
+        assert_eq!(found, expected, "{cause:?} {before} s before, for {lasts} ms");
     }
 
     // A message of an order that has no notice.

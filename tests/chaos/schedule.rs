@@ -3,6 +3,7 @@
 //! The schedule is the same for the same seed; what a fault meets is not, for processes and networks have
 //! times of their own.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -56,6 +57,15 @@ pub(crate) enum Fault {
 
     /// What the Bot API does.
     Telegram(TelegramFault),
+}
+
+impl Fault {
+    /// What it is, whomever it hits and however hard: `KillNode`, `Telegram LostAnswers`.
+    pub(crate) fn kind(self) -> String {
+        let told = format!("{self:?}");
+        let words = told.split(|letter: char| !letter.is_alphabetic());
+        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// What the Bot API does.
@@ -167,6 +177,12 @@ impl Schedule {
         }
     }
 
+    /// Every kind of fault that is planned.
+    pub(crate) fn kinds(&self) -> BTreeSet<String> {
+        let planned = self.lanes().into_iter().flatten();
+        planned.map(|planned| planned.fault.kind()).collect()
+    }
+
     pub(crate) fn lanes(&self) -> [&Vec<Planned>; 4] {
         [&self.nodes, &self.database, &self.network, &self.telegram]
     }
@@ -223,6 +239,7 @@ mod tests {
                     assert!(pair[0].at + pair[0].lasts < pair[1].at, "{pair:?}");
                 }
             }
+            assert_eq!(schedule.kinds().len(), kinds.iter().sum::<usize>(), "seed {seed}");
         }
     }
 }
