@@ -13,6 +13,7 @@ mod support;
 
 mod drain;
 mod failover;
+mod joining;
 mod limits;
 mod load;
 mod manager;
