@@ -242,6 +242,10 @@ async fn telegram(stage: &Stage, fault: TelegramFault, lasts: Duration) {
             bot(BotFault::Hang(FOR_EVER), Times::Always);
             "Telegram hangs"
         }
+        TelegramFault::SlowAnswers(millis) => {
+            bot(BotFault::AnswerSlowly(Duration::from_millis(millis)), Times::Always);
+            "Telegram takes messages and is slow to answer"
+        }
         TelegramFault::LostAnswers(messages) => {
             bot(BotFault::LoseAnswer, Times::Next(messages));
             "Telegram takes messages and its answers are lost"

@@ -18,6 +18,8 @@ const LINES: usize = 20;
 pub(crate) struct Page {
     pub(crate) seed: u64,
     pub(crate) minutes: String,
+    /// Hooks per second.
+    pub(crate) rate: String,
     pub(crate) lasted: Duration,
     pub(crate) done: Vec<Done>,
     pub(crate) skipped: BTreeMap<&'static str, usize>,
@@ -66,9 +68,12 @@ impl Page {
 
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seed, minutes) = (self.seed, &self.minutes);
+        let (seed, minutes, rate) = (self.seed, &self.minutes, &self.rate);
         writeln!(f, "\nchaos with seed {seed}, {:?}", rounded(self.lasted))?;
-        writeln!(f, "the same schedule again: make chaos SEED={seed} MINUTES={minutes}\n")?;
+        writeln!(
+            f,
+            "the same again: make chaos SEED={seed} MINUTES={minutes} RATE={rate}\n"
+        )?;
 
         let mut faults: BTreeMap<&str, (usize, Duration)> = BTreeMap::new();
         for done in &self.done {

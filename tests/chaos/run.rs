@@ -114,6 +114,7 @@ pub(crate) async fn run(settings: &Settings) -> Page {
     let page = Page {
         seed: settings.seed,
         minutes: (settings.duration.as_secs() / 60).to_string(),
+        rate: settings.rate.clone(),
         lasted: started.elapsed(),
         doubled_file: list_doubled(settings.seed, &notices),
         notices,

@@ -79,6 +79,8 @@ pub(crate) enum TelegramFault {
     Hang,
     /// Nobody listens.
     Refused,
+    /// It takes messages and answers after so many milliseconds, for which every node waits.
+    SlowAnswers(u64),
     /// It takes so many messages and closes the connection.
     LostAnswers(u32),
     /// It takes so many messages and answers too late.
@@ -142,7 +144,7 @@ const OF_NETWORK: [Kind; 5] = [
         )
     },
 ];
-const OF_TELEGRAM: [Kind; 7] = [
+const OF_TELEGRAM: [Kind; 8] = [
     |rng| telegram(TelegramFault::ServerError, rng.random_range(1000..6000)),
     |rng| {
         let seconds = rng.random_range(1..5);
@@ -150,6 +152,10 @@ const OF_TELEGRAM: [Kind; 7] = [
     },
     |rng| telegram(TelegramFault::Hang, rng.random_range(2000..7000)),
     |rng| telegram(TelegramFault::Refused, rng.random_range(1000..6000)),
+    |rng| {
+        let slow = TelegramFault::SlowAnswers(rng.random_range(300..1200));
+        telegram(slow, rng.random_range(3000..7000))
+    },
     |rng| telegram(TelegramFault::LostAnswers(rng.random_range(1..4)), 3000),
     |rng| telegram(TelegramFault::LateAnswers(rng.random_range(1..3)), 5000),
     |rng| telegram(TelegramFault::TakenThenError(rng.random_range(1..4)), 3000),

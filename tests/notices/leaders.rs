@@ -112,7 +112,7 @@ async fn a_killed_leader_is_replaced_in_mid_burst_and_nothing_is_lost() {
 async fn a_leader_that_is_asked_to_end_leads_until_what_is_on_its_way_is_recorded() {
     let mut pool = Pool::start().await;
     // Telegram takes it, and is longer about its answer than a standby needs to take over.
-    let slow = Fault::AnswerLate(Duration::from_secs(3));
+    let slow = Fault::AnswerSlowly(Duration::from_secs(3));
     pool.bot.fail(Scope::All, slow, Times::Next(1));
     pool.standby.accepted(created("H1", "S0")).await;
     pool.bot.arrived(1, BOUND).await;
