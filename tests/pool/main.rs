@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cut_off;
 mod drain;
 mod failover;
 mod joining;
@@ -21,6 +22,8 @@ mod nginx;
 mod old_primary;
 mod pool;
 mod primary;
+#[path = "../chaos/proxy.rs"]
+mod proxy;
 mod rendering;
 mod rolling;
 mod routing;
