@@ -16,7 +16,7 @@ run: ## the service with a private PostgreSQL, without the simulated orders
 pool: ## NODES=3 nodes behind nginx, on the database of DATABASE_URL or a private primary and standby
 	@deploy/local/pool.sh
 
-chaos: ## everything in a pool dies, freezes and is cut off while SM plays; SEED=random MINUTES=10, all must be zero
+chaos: ## everything in a pool dies, freezes and is cut off while SM plays; SEED=random MINUTES=10 RATE=40 hooks/s, all must be zero
 	@ORDERHOOK_CHAOS_SEED=$(or $(SEED),random) ORDERHOOK_CHAOS_MINUTES=$(or $(MINUTES),10) ORDERHOOK_CHAOS_RATE=$(RATE) \
 		deploy/local/test.sh --test chaos -- --nocapture a_pool_in_which_everything_fails_loses_nothing
 

@@ -317,9 +317,10 @@ impl App {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let drained = self.node.actors().drain(deadline).await;
-        // What is on its way to Telegram arrives and is recorded; the rest waits for the next leader.
+        // What is on its way to Telegram arrives and is recorded while this node still leads, or the next
+        // leader would send it again; the rest waits for that one.
+        let silent = self.node.notifier.finish(deadline).await;
         self.election.release().await;
-        let silent = self.node.notifier.idle(deadline).await;
         // Whoever looks at the page has seen the node drain; an open stream would hold its listener.
         self.node.live.end();
         // Answers are written to their end and idle connections closed. A caller that does not read its

@@ -13,6 +13,7 @@ mod send;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler};
@@ -70,6 +71,7 @@ pub struct NotifierHandle {
     actor: Handle<NotifierActor>,
     shown: watch::Receiver<NotifierShown>,
     pulse: watch::Receiver<Instant>,
+    finishing: Arc<AtomicBool>,
     stats: Arc<MailboxStats>,
 }
 
@@ -90,6 +92,8 @@ impl NotifierHandle {
         let stats = MailboxStats::new::<NotifierCommand>("notifier");
         let (show, shown) = watch::channel(NotifierShown::default());
         let (beat, pulse) = watch::channel(Instant::now());
+        let finishing = Arc::<AtomicBool>::default();
+        let finishes = Arc::clone(&finishing);
         let actor = Handle::start(arbiter, QUEUE, &stats, move |_| NotifierActor {
             outbox,
             messenger,
@@ -105,12 +109,14 @@ impl NotifierHandle {
             kept_house: None,
             shown: show,
             beat,
+            finishing: finishes,
             replies: VecDeque::new(),
         });
         Self {
             actor,
             shown,
             pulse,
+            finishing,
             stats,
         }
     }
@@ -158,11 +164,24 @@ impl NotifierHandle {
 
     /// Waits until nothing is on its way to Telegram any more, at most until the deadline.
     pub async fn idle(&self, deadline: std::time::Instant) -> bool {
-        let mut shown = self.shown.clone();
-        let idle = shown.wait_for(|shown| shown.under_way == 0);
-        tokio::time::timeout_at(deadline.into(), idle)
+        self.shows(|shown| shown.under_way == 0, deadline).await
+    }
+
+    /// Begins no further message, and waits until those on their way are taken and recorded, at most until
+    /// the deadline. The leadership must last as long: the next leader would send them again.
+    pub async fn finish(&self, deadline: std::time::Instant) -> bool {
+        self.finishing.store(true, Ordering::Release);
+        // The actor looks around and shows no epoch any more; from then on it begins nothing.
+        self.wake();
+        self.shows(|shown| shown.epoch.is_none() && shown.under_way == 0, deadline)
             .await
-            .is_ok_and(|idle| idle.is_ok())
+    }
+
+    async fn shows(&self, state: impl FnMut(&NotifierShown) -> bool, deadline: std::time::Instant) -> bool {
+        let mut shown = self.shown.clone();
+        tokio::time::timeout_at(deadline.into(), shown.wait_for(state))
+            .await
+            .is_ok_and(|shown| shown.is_ok())
     }
 }
 
@@ -220,6 +239,8 @@ pub struct NotifierActor {
     shown: watch::Sender<NotifierShown>,
     /// Shows that this actor lives.
     beat: watch::Sender<Instant>,
+    /// Nothing is begun any more, although this node may still lead.
+    finishing: Arc<AtomicBool>,
     /// Answers that wait for their chat's next turn; each keeps its place in the mailbox.
     replies: VecDeque<Reply>,
 }
@@ -260,8 +281,11 @@ impl Handler<Envelope<NotifierCommand>> for NotifierActor {
 }
 
 impl NotifierActor {
-    /// The epoch in which this node may send now.
+    /// The epoch in which this node may begin to send now.
     fn epoch(&self) -> Option<i64> {
+        if self.finishing.load(Ordering::Acquire) {
+            return None;
+        }
         let leadership = *self.leadership.borrow();
         leadership
             .filter(|leadership| leadership.is_fresh(Instant::now()))

@@ -80,7 +80,7 @@ start_nginx() {
 print_nodes() {
     local index
     for index in "${!ops_addresses[@]}"; do
-        printf '  node-%s      hooks http://%s, operations http://%s/readyz\n' \
+        printf '  node-%s      hooks http://%s, its page http://%s/\n' \
             "$((index + 1))" "${hook_addresses[index]}" "${ops_addresses[index]}"
     done
     printf '  logs        %s\n\n' "${work#"$repo"/}"

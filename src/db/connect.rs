@@ -19,8 +19,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long a TCP connection may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
-/// A peer that answers nothing for so long on a silent connection is gone after three more of these.
+/// A connection on which nothing has come for so long is probed.
 const PROBE_AFTER: Duration = Duration::from_secs(10);
+/// The pause between probes; a peer that leaves the first ones unanswered for [`UNRECEIVED`] is gone.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// What was sent and is not received by then ends the connection: the machine is gone.
 const UNRECEIVED: Duration = Duration::from_secs(3);

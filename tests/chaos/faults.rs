@@ -13,8 +13,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// A node that drains has so long; its own deadline is 15 s.
 const DRAINED_WITHIN: Duration = Duration::from_secs(25);
 
-/// While the database is away nobody sends to Telegram; so long it is waited for.
-const LEADS_WITHIN: Duration = Duration::from_secs(5);
+/// While the database is away nobody sends to Telegram; so long it is waited for, which is longer than any
+/// fault of the database lasts.
+const LEADS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Longer than any node waits: the fake notices that the caller has left.
 const FOR_EVER: Duration = Duration::from_secs(60);
@@ -33,7 +34,9 @@ pub(crate) async fn play(stage: &Stage, schedule: &Schedule, started: Instant, d
                     stage.skip("there was no time left: what came before took longer than planned");
                     continue;
                 }
-                inflict(stage, fault, lasts).await;
+                if inflict(stage, fault, lasts).await {
+                    stage.did(fault.kind());
+                }
                 tokio::time::sleep(SHORTEST_PAUSE).await;
             }
         }
@@ -42,7 +45,8 @@ pub(crate) async fn play(stage: &Stage, schedule: &Schedule, started: Instant, d
     tokio::join!(lane(nodes), lane(database), lane(network), lane(telegram));
 }
 
-async fn inflict(stage: &Stage, fault: Fault, lasts: Duration) {
+/// Does it and undoes it; returns whether it could be done.
+async fn inflict(stage: &Stage, fault: Fault, lasts: Duration) -> bool {
     let from = Instant::now();
     match fault {
         Fault::KillNode(node) => kill(stage, node, "a node is killed", lasts).await,
@@ -54,7 +58,7 @@ async fn inflict(stage: &Stage, fault: Fault, lasts: Duration) {
         Fault::KillLeader | Fault::FreezeLeader => {
             let Some(leader) = stage.next_leader(LEADS_WITHIN).await else {
                 stage.skip("no node sent to Telegram at that moment");
-                return;
+                return false;
             };
             if fault == Fault::KillLeader {
                 kill(stage, leader, "the sender is killed", lasts).await;
@@ -68,17 +72,19 @@ async fn inflict(stage: &Stage, fault: Fault, lasts: Duration) {
             match code {
                 Some(Some(0)) => {}
                 // Without the database it cannot write what it has promised to write.
-                Some(Some(_)) => stage.note("a node met its deadline while it drained", Cause::Kill(node), from),
-                _ => stage.note("a node did not end while it drained", Cause::Kill(node), from),
+                Some(Some(_)) => stage.note("a node met its deadline while it drained", Cause::CutShort(node), from),
+                _ => stage.note("a node did not end while it drained", Cause::CutShort(node), from),
             }
             tokio::time::sleep(lasts).await;
             stage.nodes[node].start().await;
         }
         Fault::KillNginxWorker => {
-            if let Some(worker) = stage.nginx.workers().first() {
-                signal(*worker, "KILL");
-                stage.note("a worker of nginx is killed", Cause::Other, from);
-            }
+            let Some(worker) = stage.nginx.workers().first().copied() else {
+                stage.skip("nginx had no worker at that moment");
+                return false;
+            };
+            signal(worker, "KILL");
+            stage.note("a worker of nginx is killed", Cause::Other, from);
         }
         Fault::CrashPrimary => {
             let primary = stage.cluster.primary();
@@ -100,7 +106,7 @@ async fn inflict(stage: &Stage, fault: Fault, lasts: Duration) {
                 .await;
             stage.note("the standby stands still, commits wait", Cause::Other, from);
         }
-        Fault::FillDisk => fill_disk(stage, lasts).await,
+        Fault::FillDisk => return fill_disk(stage, lasts).await,
         Fault::CutDatabase(node) => {
             let what = "a node's connections to the database are cut";
             database(stage, node, refuses(), what, lasts).await;
@@ -120,6 +126,7 @@ async fn inflict(stage: &Stage, fault: Fault, lasts: Duration) {
         Fault::SlowNode(node, millis) => hooks(stage, node, slow(millis), "nginx's way to a node is slow", lasts).await,
         Fault::Telegram(fault) => telegram(stage, fault, lasts).await,
     }
+    true
 }
 
 async fn kill(stage: &Stage, node: usize, what: &'static str, lasts: Duration) {
@@ -168,10 +175,10 @@ async fn primary(stage: &Stage, fault: Fault, lasts: Duration) {
 }
 
 /// A server that cannot write its log of changes ends; as a service manager would, it is started again.
-async fn fill_disk(stage: &Stage, lasts: Duration) {
+async fn fill_disk(stage: &Stage, lasts: Duration) -> bool {
     let Some(disk) = &stage.disk else {
         stage.skip("this user may not mount a small disk, so the database never ran out of it");
-        return;
+        return false;
     };
     let from = Instant::now();
     disk.fill();
@@ -185,6 +192,7 @@ async fn fill_disk(stage: &Stage, lasts: Duration) {
         })
         .await;
     stage.note("the disk of the database is full", Cause::Other, from);
+    true
 }
 
 async fn database(stage: &Stage, node: usize, trouble: Trouble, what: &'static str, lasts: Duration) {
@@ -233,6 +241,10 @@ async fn telegram(stage: &Stage, fault: TelegramFault, lasts: Duration) {
         TelegramFault::Hang => {
             bot(BotFault::Hang(FOR_EVER), Times::Always);
             "Telegram hangs"
+        }
+        TelegramFault::SlowAnswers(millis) => {
+            bot(BotFault::AnswerSlowly(Duration::from_millis(millis)), Times::Always);
+            "Telegram takes messages and is slow to answer"
         }
         TelegramFault::LostAnswers(messages) => {
             bot(BotFault::LoseAnswer, Times::Next(messages));

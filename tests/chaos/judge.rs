@@ -10,9 +10,10 @@ use tokio_postgres::Client;
 
 use crate::answers;
 use crate::check::{self, Case};
+use crate::document;
 use crate::ledger::{Ledger, OrderSent};
 use crate::replay::replay;
-use crate::rows::{self, Stored};
+use crate::rows::{self, Loaded, Stored};
 use crate::story;
 
 /// What is wrong, by what it means. Each entry names its order.
@@ -50,10 +51,25 @@ pub(crate) async fn judge(client: &Client, mut ledger: Ledger) -> Wrong {
             .twice
             .push(format!("{:?} was never sent", row.get::<_, Option<&str>>(0)));
     }
+    // Nobody has received goods either: every movement is one of a shipped order.
+    let strangers = "SELECT order_id, product_id FROM stock_movements WHERE (order_id = ANY ($1)) IS NOT TRUE";
+    for row in client.query(strangers, &[&ids]).await.unwrap() {
+        let (order, product): (Option<&str>, &str) = (row.get(0), row.get(1));
+        wrong
+            .stock
+            .push(format!("{product} was moved by {order:?}, which was never sent"));
+    }
     let mut stored = rows::read(client, &ids).await;
     let mut shown = shown(client).await;
+    let mut loaded = document::read(client).await;
     for (id, stored) in ids.iter().zip(&mut stored) {
         stored.shown = shown.remove(id);
+        stored.loaded = Some(loaded.remove(id).unwrap_or(Loaded(None)));
+    }
+    for (id, complaints) in document::contradicted(client).await {
+        wrong
+            .documents
+            .extend(complaints.iter().map(|complaint| format!("{id}: {complaint}")));
     }
     let clock = (Instant::now(), ledger.began());
     for ((id, sent), stored) in ledger.orders.iter_mut().zip(&stored) {
@@ -157,8 +173,8 @@ async fn shown(client: &Client) -> BTreeMap<String, Value> {
         let mut line = json!({
             "id": row.get::<_, String>("product_id"),
             "quantity": row.get::<_, String>("quantity"),
-            "price": roubles(row.get("price")),
-            "discount_price": roubles(row.get("discount_price")),
+            "price": row.get::<_, Option<i64>>("price").map(roubles),
+            "discount_price": row.get::<_, Option<i64>>("discount_price").map(roubles),
             "replaced_by": row.get::<_, Option<String>>("replaced_by"),
         });
         if let Some(name) = row.get::<_, Option<String>>("name") {
@@ -185,8 +201,8 @@ async fn shown(client: &Client) -> BTreeMap<String, Value> {
             "delivered_at": time("delivered_at"),
             "cancelled_at": time("cancelled_at"),
             "total": {
-                "price": roubles(row.get("total_price")),
-                "discount_price": roubles(row.get("total_discount_price")),
+                "price": row.get::<_, Option<i64>>("total_price").map(roubles),
+                "discount_price": row.get::<_, Option<i64>>("total_discount_price").map(roubles),
             },
             "comment": text("comment"),
             "version": row.get::<_, i64>("version"),
@@ -197,6 +213,6 @@ async fn shown(client: &Client) -> BTreeMap<String, Value> {
     rows.iter().map(order).collect()
 }
 
-fn roubles(kopecks: Option<i64>) -> Option<String> {
-    kopecks.map(|kopecks| format!("{}.{:02}", kopecks / 100, kopecks % 100))
+pub(crate) fn roubles(kopecks: i64) -> String {
+    format!("{}.{:02}", kopecks / 100, kopecks % 100)
 }

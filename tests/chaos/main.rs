@@ -6,7 +6,7 @@
 //! - `stage`, `proxy`, `disk`: the pool, and the means to trouble it.
 //! - `faults`: each fault, done and undone.
 //! - `run`: one run from its beginning to its report.
-//! - `ledger`, `judge`: what was sent against what is stored, by SQL and the reference model.
+//! - `ledger`, `judge`, `document`: what was sent against what is stored, by SQL and the reference model.
 //! - `told`, `notices`: what was to be told against what Telegram has taken.
 //! - `page`: the report.
 //! - `falsified`: the checker finds what is wrong.
@@ -26,6 +26,7 @@ mod answers;
 #[path = "../histories/check.rs"]
 mod check;
 mod disk;
+mod document;
 #[path = "../../actors/domain/tests/support/mod.rs"]
 mod domain;
 #[path = "../support/fake_bot_api.rs"]

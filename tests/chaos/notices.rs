@@ -22,8 +22,8 @@ pub(crate) struct Notices {
     pub(crate) expected: usize,
     /// Not written, not sent, or recorded as sent and never taken by Telegram.
     pub(crate) lost: Vec<String>,
-    /// Told once more, by what explains it.
-    pub(crate) doubled: BTreeMap<&'static str, usize>,
+    /// Told once more, each by what explains it.
+    pub(crate) doubled: BTreeMap<&'static str, Vec<String>>,
     /// Told once more, and nobody knows why.
     pub(crate) unexplained: Vec<String>,
     /// Rows and messages that should not be.
@@ -167,13 +167,18 @@ impl Notices {
                 (None, Some(earlier)) => (*earlier, Some(*telling)),
                 (None, None) => (*telling, None),
             };
+            let node = |telling: &Telling| {
+                telling
+                    .sender
+                    .map_or("nobody known".to_owned(), |node| format!("node-{}", node + 1))
+            };
+            let told = |telling: &Telling| format!("message {} by {}", telling.message_id, node(telling));
+            let again = second.map_or("never again".to_owned(), told);
+            let line = format!("{id} in {chat_id}: {:?}, {}, {again}", telling.said, told(first));
             match explanation(first, second, done) {
-                Some(why) => *self.doubled.entry(why).or_default() += 1,
+                Some(why) => self.doubled.entry(why).or_default().push(line),
                 None => self.unexplained.push(format!(
-                    "{id} in {chat_id}: {:?} in message {} by node {:?}, recorded {:?}",
-                    telling.said,
-                    telling.message_id,
-                    telling.sender.map(|node| node + 1),
+                    "{line}, recorded {:?}",
                     rows.iter().map(|row| (&row.kind, row.message_id)).collect::<Vec<_>>(),
                 )),
             }
@@ -191,16 +196,21 @@ fn explanation(first: &Telling, second: Option<&Telling>, done: &[Done]) -> Opti
     let to = second.map_or(first.at + SOON, |second| second.at.min(first.at + SOON));
     let of_sender = |cause: fn(usize) -> Cause| {
         let cause = first.sender.map(cause);
-        let mut of_cause = done.iter().filter(|done| Some(done.cause) == cause);
-        of_cause.any(|done| done.from <= to && done.to >= from)
+        done.iter().filter(move |done| Some(done.cause) == cause)
     };
+    let meanwhile = |done: &Done| done.from <= to && done.to >= from;
+    // Whoever sent the message after the death is the process that was started since: that is no excuse.
+    let died = |done: &Done| done.from <= to && done.from >= from;
+    // What is taken later goes by new connections, and its answer comes back by them.
     let is_cut = |done: &Done| {
-        let cut = (done.from - ON_THE_WIRE)..=(done.to + ON_THE_WIRE);
+        let cut = (done.from - ON_THE_WIRE)..=(done.from + ON_THE_WIRE);
         done.cause == Cause::TelegramCut && cut.contains(&first.at)
     };
-    if of_sender(Cause::Kill) {
+    if of_sender(Cause::Kill).any(died) {
         Some("the sender was killed")
-    } else if of_sender(Cause::Freeze) {
+    } else if of_sender(Cause::CutShort).any(meanwhile) {
+        Some("the sender met its deadline while it drained")
+    } else if of_sender(Cause::Freeze).any(meanwhile) {
         Some("the sender stood still")
     } else if done.iter().any(is_cut) {
         Some("the answer was cut off")

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,14 +18,20 @@ const LINES: usize = 20;
 pub(crate) struct Page {
     pub(crate) seed: u64,
     pub(crate) minutes: String,
+    /// Hooks per second.
+    pub(crate) rate: String,
     pub(crate) lasted: Duration,
     pub(crate) done: Vec<Done>,
     pub(crate) skipped: BTreeMap<&'static str, usize>,
+    /// Kinds of fault that were planned, could have been done here, and never were.
+    pub(crate) never_done: Vec<String>,
+    /// Where every doubled notice is listed.
+    pub(crate) doubled_file: PathBuf,
     /// The simulator's own report.
     pub(crate) sim: Value,
     pub(crate) wrong: Wrong,
     pub(crate) notices: Notices,
-    /// Nodes that ended without being told to, panicked, or did not drain in the end.
+    /// Nodes that ended without being told to, panicked, were not ready again, or did not drain in the end.
     pub(crate) nodes: Vec<String>,
     /// From the end of the faults until every node was ready and every notice sent.
     pub(crate) recovered: Duration,
@@ -49,7 +56,8 @@ impl Page {
             ("notices lost", self.notices.lost.clone()),
             ("notices doubled, unexplained", self.notices.unexplained.clone()),
             ("messages and notices of nothing", self.notices.strange.clone()),
-            ("nodes that ended or panicked by themselves", self.nodes.clone()),
+            ("nodes that ended, panicked or did not recover", self.nodes.clone()),
+            ("kinds of fault that were never done", self.never_done.clone()),
         ]
     }
 
@@ -60,9 +68,12 @@ impl Page {
 
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seed, minutes) = (self.seed, &self.minutes);
+        let (seed, minutes, rate) = (self.seed, &self.minutes, &self.rate);
         writeln!(f, "\nchaos with seed {seed}, {:?}", rounded(self.lasted))?;
-        writeln!(f, "the same schedule again: make chaos SEED={seed} MINUTES={minutes}\n")?;
+        writeln!(
+            f,
+            "the same again: make chaos SEED={seed} MINUTES={minutes} RATE={rate}\n"
+        )?;
 
         let mut faults: BTreeMap<&str, (usize, Duration)> = BTreeMap::new();
         for done in &self.done {
@@ -104,8 +115,8 @@ impl fmt::Display for Page {
         row(f, "  of which SM heard nothing", self.wrong.unheard.to_string())?;
         row(f, "shipped orders", self.wrong.shipped.to_string())?;
         row(f, "notices to chats", self.notices.expected.to_string())?;
-        for (why, count) in &self.notices.doubled {
-            row(f, &format!("  told twice: {why}"), count.to_string())?;
+        for (why, list) in &self.notices.doubled {
+            row(f, &format!("  told twice: {why}"), list.len().to_string())?;
         }
         row(
             f,
@@ -117,6 +128,10 @@ impl fmt::Display for Page {
             "seconds until all was ready and told",
             self.recovered.as_secs().to_string(),
         )?;
+
+        if !self.notices.doubled.is_empty() {
+            writeln!(f, "  each of those: {}", self.doubled_file.display())?;
+        }
 
         writeln!(f, "\nwhat must be zero")?;
         for (what, list) in self.zeros() {

@@ -1,6 +1,7 @@
 //! One run: the simulator plays SM, the faults are played against the pool, and in the end what is stored and
 //! what was told is compared with what was sent.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,9 +13,9 @@ use tempfile::TempDir;
 use crate::faults;
 use crate::judge::judge;
 use crate::ledger::Ledger;
-use crate::notices;
+use crate::notices::{self, Notices};
 use crate::page::Page;
-use crate::schedule::Schedule;
+use crate::schedule::{Fault, Schedule};
 use crate::stage::{Stage, chats};
 use crate::support::app::TOKEN;
 use crate::told::Told;
@@ -90,6 +91,11 @@ pub(crate) async fn run(settings: &Settings) -> Page {
     }
     let recovered = healed.elapsed();
     for node in &stage.nodes {
+        if !node.is_ready().await {
+            nodes.push(format!("{} was not ready again in the end", node.place.name));
+        }
+    }
+    for node in &stage.nodes {
         let code = node.drain(Duration::from_secs(30)).await;
         if code != Some(Some(0)) {
             nodes.push(format!("{} did not drain in the end: {code:?}", node.place.name));
@@ -101,13 +107,20 @@ pub(crate) async fn run(settings: &Settings) -> Page {
     }
     let told = Told::of(&stage.bot.accepted());
     let done = stage.done();
+    let mut never_done: Vec<String> = schedule.kinds().difference(&stage.kinds()).cloned().collect();
+    // Not everybody may mount a disk; the page says that it was left out.
+    never_done.retain(|kind| stage.disk.is_some() || *kind != Fault::FillDisk.kind());
+    let notices = notices::judge(&client, &chats(), &told, &done).await;
     let page = Page {
         seed: settings.seed,
         minutes: (settings.duration.as_secs() / 60).to_string(),
+        rate: settings.rate.clone(),
         lasted: started.elapsed(),
-        notices: notices::judge(&client, &chats(), &told, &done).await,
+        doubled_file: list_doubled(settings.seed, &notices),
+        notices,
         done,
         skipped: stage.skipped(),
+        never_done,
         sim: sim.report(),
         wrong: judge(&client, Ledger::read(&sim.ledger())).await,
         nodes,
@@ -118,6 +131,26 @@ pub(crate) async fn run(settings: &Settings) -> Page {
         sim.keep(&stage);
     }
     page
+}
+
+/// Writes every doubled notice with what explains it into a file that stays: one page has no room for all.
+fn list_doubled(seed: u64, notices: &Notices) -> PathBuf {
+    let kept = kept_folder().join(format!("told-twice-{seed}.txt"));
+    let mut text = String::new();
+    for (why, list) in &notices.doubled {
+        for line in list {
+            let _ = writeln!(text, "{why}: {line}");
+        }
+    }
+    std::fs::write(&kept, text).unwrap();
+    kept
+}
+
+/// What is to be looked at after the run is here.
+fn kept_folder() -> PathBuf {
+    let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("chaos");
+    std::fs::create_dir_all(&kept).unwrap();
+    kept
 }
 
 /// Answers of 429 although nobody had asked to wait: the nodes are to keep Telegram's limits, also those that
@@ -204,8 +237,7 @@ impl Sim {
 
     /// What was sent and logged, for whoever looks for the reason.
     fn keep(&self, stage: &Stage) {
-        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("chaos");
-        std::fs::create_dir_all(&kept).unwrap();
+        let kept = kept_folder();
         std::fs::copy(self.folder.path().join("ledger.jsonl"), kept.join("ledger.jsonl")).unwrap();
         for node in &stage.nodes {
             std::fs::write(kept.join(format!("{}.log", node.place.name)), node.log()).unwrap();

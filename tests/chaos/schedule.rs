@@ -3,6 +3,7 @@
 //! The schedule is the same for the same seed; what a fault meets is not, for processes and networks have
 //! times of their own.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -58,6 +59,15 @@ pub(crate) enum Fault {
     Telegram(TelegramFault),
 }
 
+impl Fault {
+    /// What it is, whomever it hits and however hard: `KillNode`, `Telegram LostAnswers`.
+    pub(crate) fn kind(self) -> String {
+        let told = format!("{self:?}");
+        let words = told.split(|letter: char| !letter.is_alphabetic());
+        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// What the Bot API does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TelegramFault {
@@ -69,6 +79,8 @@ pub(crate) enum TelegramFault {
     Hang,
     /// Nobody listens.
     Refused,
+    /// It takes messages and answers after so many milliseconds, for which every node waits.
+    SlowAnswers(u64),
     /// It takes so many messages and closes the connection.
     LostAnswers(u32),
     /// It takes so many messages and answers too late.
@@ -132,7 +144,7 @@ const OF_NETWORK: [Kind; 5] = [
         )
     },
 ];
-const OF_TELEGRAM: [Kind; 7] = [
+const OF_TELEGRAM: [Kind; 8] = [
     |rng| telegram(TelegramFault::ServerError, rng.random_range(1000..6000)),
     |rng| {
         let seconds = rng.random_range(1..5);
@@ -140,6 +152,10 @@ const OF_TELEGRAM: [Kind; 7] = [
     },
     |rng| telegram(TelegramFault::Hang, rng.random_range(2000..7000)),
     |rng| telegram(TelegramFault::Refused, rng.random_range(1000..6000)),
+    |rng| {
+        let slow = TelegramFault::SlowAnswers(rng.random_range(300..1200));
+        telegram(slow, rng.random_range(3000..7000))
+    },
     |rng| telegram(TelegramFault::LostAnswers(rng.random_range(1..4)), 3000),
     |rng| telegram(TelegramFault::LateAnswers(rng.random_range(1..3)), 5000),
     |rng| telegram(TelegramFault::TakenThenError(rng.random_range(1..4)), 3000),
@@ -165,6 +181,12 @@ impl Schedule {
             network: lane(&OF_NETWORK, 2000..8000),
             telegram: lane(&OF_TELEGRAM, 2000..7000),
         }
+    }
+
+    /// Every kind of fault that is planned.
+    pub(crate) fn kinds(&self) -> BTreeSet<String> {
+        let planned = self.lanes().into_iter().flatten();
+        planned.map(|planned| planned.fault.kind()).collect()
     }
 
     pub(crate) fn lanes(&self) -> [&Vec<Planned>; 4] {
@@ -223,6 +245,7 @@ mod tests {
                     assert!(pair[0].at + pair[0].lasts < pair[1].at, "{pair:?}");
                 }
             }
+            assert_eq!(schedule.kinds().len(), kinds.iter().sum::<usize>(), "seed {seed}");
         }
     }
 }

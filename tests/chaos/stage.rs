@@ -1,7 +1,7 @@
 //! What the faults are done to: a primary with its synchronous standby, nodes behind nginx, the fake Bot API,
 //! and a proxy on every way between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,11 +46,13 @@ pub(crate) fn chats() -> Vec<(&'static str, i64, String)> {
 /// Whose doing it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cause {
-    /// The node was killed.
+    /// The node was killed, when the fault began; what runs there later is another process.
     Kill(usize),
+    /// The node ended while it drained, before it had recorded what it had sent.
+    CutShort(usize),
     /// The node stood still.
     Freeze(usize),
-    /// Answers of the Bot API were on their way when its connections were reset.
+    /// Answers of the Bot API were on their way when its connections were reset, as the fault began.
     TelegramCut,
     /// Nothing that a notice could be doubled by.
     Other,
@@ -79,6 +81,8 @@ pub(crate) struct Stage {
     pub(crate) cluster: Arc<ReplicatedCluster>,
     pub(crate) disk: Option<Disk>,
     done: Mutex<Vec<Done>>,
+    /// Kinds of fault that were done at least once.
+    kinds: Mutex<BTreeSet<String>>,
     skipped: Mutex<BTreeMap<&'static str, usize>>,
 }
 
@@ -153,6 +157,7 @@ impl Stage {
             cluster: Arc::new(cluster),
             disk,
             done: Mutex::default(),
+            kinds: Mutex::default(),
             skipped: Mutex::default(),
         }
     }
@@ -169,6 +174,15 @@ impl Stage {
     /// Notes that a fault could not be done, and why.
     pub(crate) fn skip(&self, why: &'static str) {
         *self.skipped.lock().unwrap().entry(why).or_default() += 1;
+    }
+
+    /// Notes that this kind of fault was done.
+    pub(crate) fn did(&self, kind: String) {
+        self.kinds.lock().unwrap().insert(kind);
+    }
+
+    pub(crate) fn kinds(&self) -> BTreeSet<String> {
+        self.kinds.lock().unwrap().clone()
     }
 
     pub(crate) fn done(&self) -> Vec<Done> {

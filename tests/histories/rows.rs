@@ -54,7 +54,7 @@ pub(crate) struct Loaded(pub(crate) Option<View>);
 pub(crate) struct Stored {
     /// Its columns, when it has a row.
     pub(crate) row: Option<OrderRow>,
-    /// As a node loads it; not everybody looks at that.
+    /// As a node loads it, or as its row says it; not everybody looks at that.
     pub(crate) loaded: Option<Loaded>,
     /// As operations see it.
     pub(crate) shown: Option<Value>,

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use crate::fake_bot_api::FakeBotApi;
+use crate::fake_bot_api::{FakeBotApi, Fault, Scope, Times};
 use crate::support::app::TestProcess;
 use crate::support::database::TestDatabase;
 use crate::{BOUND, CHATS, PER_CHAT, all_sent, burst, chat, created, subscribe_all, telegram};
@@ -106,6 +106,31 @@ async fn a_killed_leader_is_replaced_in_mid_burst_and_nothing_is_lost() {
     sending.await.unwrap();
     all_sent(&pool.database).await;
     pool.assert_nothing_is_lost(&orders()).await;
+}
+
+#[actix_rt::test]
+async fn a_leader_that_is_asked_to_end_leads_until_what_is_on_its_way_is_recorded() {
+    let mut pool = Pool::start().await;
+    // Telegram takes it, and is longer about its answer than a standby needs to take over.
+    let slow = Fault::AnswerSlowly(Duration::from_secs(3));
+    pool.bot.fail(Scope::All, slow, Times::Next(1));
+    pool.standby.accepted(created("H1", "S0")).await;
+    pool.bot.arrived(1, BOUND).await;
+    pool.leader.signal("TERM");
+    let asked = Instant::now();
+    // What comes meanwhile waits for the next leader.
+    pool.standby.accepted(created("H2", "S0")).await;
+    pool.taken_over(asked).await;
+    all_sent(&pool.database).await;
+    assert_eq!(pool.leader.wait(), Some(0));
+    let told: Vec<String> = pool.bot.accepted().into_iter().map(|message| message.visible).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    for (message, order) in told.iter().zip(["SM H1 ", "SM H2 "]) {
+        assert!(
+            message.contains(order) && !message.contains("возможно, повтор"),
+            "{told:#?}"
+        );
+    }
 }
 
 #[actix_rt::test]

@@ -24,10 +24,15 @@ const MOST_REPEATS: u32 = 100;
 /// A created, paid and received of every order, in waves: so many orders are in one stage.
 const WAVE: usize = 20;
 
-/// Hooks per second: few enough for a development build, unless told.
+/// Hooks per second: few enough for what is killed and frozen on a busy machine, unless told.
 pub(crate) fn rate() -> u32 {
+    rate_or(100)
+}
+
+/// Hooks per second as told, or these.
+pub(crate) fn rate_or(rate: u32) -> u32 {
     let told = std::env::var("ORDERHOOK_POOL_TEST_RATE");
-    told.map_or(100, |rate| rate.parse().unwrap())
+    told.map_or(rate, |rate| rate.parse().unwrap())
 }
 
 /// One try of one hook.

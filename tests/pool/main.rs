@@ -11,8 +11,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cut_off;
 mod drain;
 mod failover;
+mod joining;
 mod limits;
 mod load;
 mod manager;
@@ -20,6 +22,8 @@ mod nginx;
 mod old_primary;
 mod pool;
 mod primary;
+#[path = "../chaos/proxy.rs"]
+mod proxy;
 mod rendering;
 mod rolling;
 mod routing;

@@ -1,7 +1,7 @@
 //! An nginx of the test's own, configured by the same script as everybody's.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -46,6 +46,7 @@ pub(crate) struct Nginx {
     pub(crate) url: String,
     /// Keeps connections alive, as SM does.
     pub(crate) http: Client,
+    listen: String,
     folder: TempDir,
     master: Child,
 }
@@ -57,21 +58,7 @@ impl Nginx {
         // nginx gives up root in its workers, which must be able to enter.
         set_mode(folder.path(), 0o755);
         let listen = format!("127.0.0.1:{}", free_port());
-        let nodes = nodes.join(" ");
-        let mut all = vec![
-            ("ORDERHOOK_NGINX_NODES", nodes.as_str()),
-            ("ORDERHOOK_NGINX_ALLOW", "127.0.0.1"),
-            ("ORDERHOOK_NGINX_LISTEN", &listen),
-            ("ORDERHOOK_NGINX_WORKERS", "2"),
-        ];
-        all.extend(settings);
-        let rendered = render(&["--prefix", folder.path().to_str().unwrap()], &all);
-        assert!(rendered.status.success(), "{}", said(&rendered));
-        let configuration = folder.path().join("nginx.conf");
-        let checked = nginx(&configuration).arg("-t").output();
-        let checked = checked.expect("nginx is not installed; `make test` installs it (Debian)");
-        assert!(checked.status.success(), "{}", said(&checked));
-
+        let configuration = configure(folder.path(), &listen, nodes, settings);
         let encrypted = settings.iter().any(|(name, _)| *name == "ORDERHOOK_NGINX_CERTIFICATE");
         // Whatever happens to this process, nginx ends with it.
         let master = Command::new("setpriv")
@@ -86,6 +73,7 @@ impl Nginx {
         let started = Self {
             url: format!("{}://{listen}", if encrypted { "https" } else { "http" }),
             http: Client::new(),
+            listen: listen.clone(),
             folder,
             master,
         };
@@ -94,6 +82,22 @@ impl Nginx {
         })
         .await;
         started
+    }
+
+    /// Gives it another list of nodes, and waits until nobody works by the old one any more.
+    pub(crate) async fn reload(&self, nodes: &[&str]) {
+        let nodes: Vec<String> = nodes.iter().map(|&node| node.to_owned()).collect();
+        configure(self.folder.path(), &self.listen, &nodes, &[]);
+        let old = self.workers();
+        let asked = Command::new("kill")
+            .args(["-HUP", &self.master.id().to_string()])
+            .status();
+        assert!(asked.unwrap().success());
+        until("nginx works by the new list", async || {
+            let now = self.workers();
+            !now.is_empty() && now.iter().all(|worker| !old.contains(worker))
+        })
+        .await;
     }
 
     /// A hook with the right token, ready for more headers; SM's own patience.
@@ -123,7 +127,6 @@ impl Nginx {
     }
 
     /// The processes that serve connections; the master replaces one that ends.
-    #[allow(dead_code, reason = "for tests/chaos, which includes this file")]
     pub(crate) fn workers(&self) -> Vec<u32> {
         let master = self.master.id();
         let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
@@ -148,6 +151,25 @@ impl Drop for Nginx {
             eprintln!("nginx said:\n{}", log.unwrap_or_default());
         }
     }
+}
+
+/// Renders the configuration into this folder and has nginx check it; returns the file.
+fn configure(folder: &Path, listen: &str, nodes: &[String], settings: &[(&str, &str)]) -> PathBuf {
+    let nodes = nodes.join(" ");
+    let mut all = vec![
+        ("ORDERHOOK_NGINX_NODES", nodes.as_str()),
+        ("ORDERHOOK_NGINX_ALLOW", "127.0.0.1"),
+        ("ORDERHOOK_NGINX_LISTEN", listen),
+        ("ORDERHOOK_NGINX_WORKERS", "2"),
+    ];
+    all.extend(settings);
+    let rendered = render(&["--prefix", folder.to_str().unwrap()], &all);
+    assert!(rendered.status.success(), "{}", said(&rendered));
+    let configuration = folder.join("nginx.conf");
+    let checked = nginx(&configuration).arg("-t").output();
+    let checked = checked.expect("nginx is not installed; `make test` installs it (Debian)");
+    assert!(checked.status.success(), "{}", said(&checked));
+    configuration
 }
 
 /// Where Debian has it; an ordinary user's `PATH` often lacks it.

@@ -41,8 +41,14 @@ fn every_time_limit_comes_from_the_answer_deadline_and_two_tries_fit_into_5_s() 
             next > connect + read,
             "after a try that ran into its limit there is another one"
         );
-        // The last try begins within `next`, and then takes each of its limits.
-        assert!(next + connect + send + read < 4_800, "SM waits 5 s");
+        // The last try begins within `next`, and then takes each of its limits. All that may begin anew when it
+        // is known within 0.2 s that every node is passed over.
+        let worst = 200 + next + connect + send + read;
+        assert!(worst < 4_900, "SM waits 5 s");
+        assert!(
+            text.contains(&format!(" a hook is answered within {worst} ms,")),
+            "{worst}"
+        );
     }
     let by_default = rendered(&[NODES, ALLOW, CERTIFICATE, KEY]);
     assert_eq!(

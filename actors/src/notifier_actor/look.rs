@@ -143,6 +143,8 @@ impl NotifierActor {
                 self.seeded_epoch = Some(epoch);
                 false
             }
+            // The right to begin has ended while the outbox was looked at.
+            Ok(Found::Notices(_)) if self.epoch() != Some(epoch) => false,
             Ok(Found::Notices(notices)) => {
                 let mut has_begun = false;
                 for (chat_id, notices) in group(notices) {

@@ -30,8 +30,10 @@ pub(crate) enum Fault {
     RetryAfter(u64),
     /// Nothing happens for so long, then it goes on as usual; not if the client left meanwhile.
     Hang(Duration),
-    /// Takes the message at once and answers after so long.
+    /// Takes the message at once and answers after so long, which is longer than its sender waits.
     AnswerLate(Duration),
+    /// Takes the message at once and answers after so long, for which its sender waits.
+    AnswerSlowly(Duration),
     /// Takes the message and closes the connection instead of answering.
     LoseAnswer,
     /// Takes the message and answers with this status of the Bot API.

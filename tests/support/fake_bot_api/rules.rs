@@ -102,6 +102,7 @@ pub(crate) fn begin(shared: &Shared, sending: &Sending) -> Step {
         }
         Fault::Hang(duration) => Step::HangThenJudge(duration),
         Fault::AnswerLate(duration) => Step::ReplyAfter(duration, judge(shared, &unanswered)),
+        Fault::AnswerSlowly(duration) => Step::ReplyAfter(duration, judge(shared, sending)),
         Fault::LoseAnswer => {
             judge(shared, &unanswered);
             Step::Reply(Reply::Close)

@@ -93,6 +93,25 @@ fn a_new_leader_takes_over_within_the_limits() {
     });
 }
 
+#[test]
+fn a_leader_that_finishes_sends_a_long_text_to_its_end_and_begins_nothing_more() {
+    run(async |outbox, messenger| {
+        messenger.split_into(3);
+        outbox.add(PRIVATE, 1);
+        let node = Node::start(1, &outbox, &messenger);
+        messenger.calls_begun(1).await;
+        let deadline = Instant::now() + seconds(600);
+        assert!(node.notifier.finish(deadline.into_std()).await);
+        // Recorded by the time at which the leadership may end.
+        assert_eq!(outbox.rows()[0].state, RowState::Sent);
+        outbox.add(PRIVATE, 1);
+        node.notifier.wake();
+        tokio::time::sleep(seconds(60)).await;
+        assert_eq!(messenger.calls().len(), 3);
+        assert_eq!(outbox.rows()[1].state, RowState::Pending);
+    });
+}
+
 /// As a mistake of ours would.
 struct Panicking;
 
