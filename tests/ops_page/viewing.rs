@@ -206,7 +206,8 @@ async fn what_needs_a_person_is_shown_and_counted() {
     let state = viewer
         .until("state", |state| state["light"]["colour"] == "yellow")
         .await;
-    assert_eq!(state["light"]["reasons"].as_array().unwrap().len(), 4, "{state}");
+    assert_eq!(found["fresh_rejects_count"], 1);
+    assert_eq!(state["light"]["reasons"].as_array().unwrap().len(), 5, "{state}");
     for gauge in [
         "orderhook_stores_without_chat",
         "orderhook_chats_disabled",
