@@ -262,7 +262,7 @@ const orderView = {
   timeline(order) {
     const list = el("ol", { class: "timeline" }, this.items(order.events));
     const count = el("span", { class: "when" });
-    const counted = (more) => { count.textContent = (more ? "the last " : "") + list.children.length + " events"; };
+    const counted = (more) => { count.textContent = (more ? "the last " : "") + list.children.length + (list.children.length === 1 ? " event" : " events"); };
     counted(order.events_before);
     return el("article", { class: "card", id: "timeline" },
       el("h2", {}, "Timeline", count), this.earlier(order.events_before, list, counted), list);

@@ -62,6 +62,11 @@ function showTiles() {
       waited ? waited + " waited for" : busy(writers) + " of them by writers", waited ? "warn" : ""),
     tile("Memory", process && process.resident_bytes ? short(process.resident_bytes / 1048576) + " MB" : "–", process ? process.threads + " threads, " + process.open_files + " files" : ""),
   );
+}
+
+// Stands above the overview and above an order.
+function showNode() {
+  const { state, hello } = page;
   byId("node").textContent = hello.node;
   byId("about").textContent = "version " + hello.version + " · up " + span(state.uptime_seconds) + " · node's time " + clock(state.at);
 }
@@ -81,7 +86,9 @@ function card(id, key, content, count) {
 function showState() {
   const { state } = page;
   showLight();
-  if (byId("overview").hidden || document.hidden) return;
+  if (document.hidden) return;
+  showNode();
+  if (byId("overview").hidden) return;
   showTiles();
   card("busiest", state.busiest_orders, () => table(
     [{ name: "Order" }, { name: "Depth", num: true }, { name: "Under way for", num: true }],
