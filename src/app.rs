@@ -51,6 +51,8 @@ pub struct Node {
     pub prometheus: PrometheusHandle,
     /// The sender of this node; it sends only while this node is the leader.
     pub notifier: NotifierHandle,
+    /// Whether notices go to Telegram; without a token they are rendered to the log.
+    pub has_bot: bool,
     /// What the operations page shows.
     pub live: Live,
     /// Who may look, and who may act.
@@ -214,7 +216,9 @@ impl App {
             election.leadership(),
             election.outages(),
         ));
-        if let Some(bot) = telegram::bot(&telegram_settings(args), POLL_TIMEOUT)? {
+        let bot = telegram::bot(&telegram_settings(args), POLL_TIMEOUT)?;
+        let has_bot = bot.is_some();
+        if let Some(bot) = bot {
             let staff_bot = StaffBot {
                 bot,
                 database: database.clone(),
@@ -242,7 +246,8 @@ impl App {
             answer_deadline: args.answer_deadline,
             prometheus,
             notifier,
-            live: Live::new(limits, commits, Counts::start(&database)),
+            has_bot,
+            live: Live::new(limits, commits, Counts::start(&database), database.connections()),
             access: OpsAccess::new(&args.ops_token),
             database,
             health,

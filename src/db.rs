@@ -73,7 +73,7 @@ pub struct Database {
 }
 
 /// What operations see of a pool, or of several together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct PoolShown {
     /// `shared`, or `writers` for those of the persistence actors.
     pub pool: &'static str,
@@ -265,7 +265,7 @@ impl Database {
     }
 
     /// The connections of the pool that all share, and those of the pools that writers have for themselves,
-    /// together. Nobody on the way of a hook takes the lock.
+    /// together. Each pool counts under its own lock, which whoever takes or returns a connection takes as well.
     #[must_use]
     pub fn connections(&self) -> [PoolShown; 2] {
         let writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - `hooks`, `commits`: counters that the path of a hook touches, atomics only.
-//! - `light`: the traffic light, pure.
+//! - `light`: the traffic light, pure; `seen`: what it is told.
 //! - [`sampler`]: once a second writes a row of figures into a ring of 15 minutes, and the state.
 //! - `viewers`: how many may look, and what each is sent.
 //! - `counted`: what only the database knows, counted by one task.
@@ -14,6 +14,7 @@ mod gauges;
 pub mod hooks;
 pub mod light;
 pub mod sampler;
+mod seen;
 mod viewers;
 
 use std::collections::VecDeque;
@@ -26,6 +27,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::db::attention::Attention;
 use crate::db::outbox::OutboxState;
+use crate::db::{Database, PoolShown};
 use commits::CommitStats;
 use counted::{Counted, Counts};
 use hooks::HookStats;
@@ -65,6 +67,8 @@ pub struct Live {
     started: Instant,
     started_at: DateTime<Utc>,
     ring: Mutex<Ring>,
+    /// The connections to the database as they were counted last.
+    pools: Mutex<[PoolShown; 2]>,
     published: watch::Sender<Arc<Published>>,
     viewers: viewers::Seats,
     /// Wakes whoever counts in the database: somebody has begun to look, or something was changed.
@@ -93,7 +97,7 @@ struct Published {
 impl Live {
     /// Nothing taken yet; `sampler::run` fills it.
     #[must_use]
-    pub fn new(limits: Limits, commits: Arc<CommitStats>, counts: Counts) -> Self {
+    pub fn new(limits: Limits, commits: Arc<CommitStats>, counts: Counts, pools: [PoolShown; 2]) -> Self {
         Self {
             hooks: HookStats::new(limits.answer_deadline),
             commits,
@@ -103,6 +107,7 @@ impl Live {
             started: Instant::now(),
             started_at: Utc::now(),
             ring: Mutex::new(Ring::default()),
+            pools: Mutex::new(pools),
             published: watch::Sender::new(Arc::new(Published::default())),
             viewers: viewers::Seats::default(),
             look_now: counts.look_now,
@@ -131,6 +136,19 @@ impl Live {
 
     fn ended(&self) -> bool {
         self.published.borrow().ended
+    }
+
+    /// Counts the connections anew. A pool counts under the lock with which commits take their connections:
+    /// this is done once a second, and never by whoever asks.
+    fn count_connections(&self, database: &Database) -> [PoolShown; 2] {
+        let counted = database.connections();
+        *self.pools.lock().unwrap_or_else(PoisonError::into_inner) = counted;
+        counted
+    }
+
+    /// The connections as they were counted last, a second ago at most.
+    fn connections(&self) -> [PoolShown; 2] {
+        *self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep(&self, row: String) {
@@ -169,7 +187,7 @@ mod tests {
             order_queue: 128,
             commit_queue: 8192,
         };
-        let live = Live::new(limits, Arc::default(), Counts::nothing());
+        let live = Live::new(limits, Arc::default(), Counts::nothing(), Default::default());
         assert_eq!(live.rows_after(0), ("[]".to_owned(), 0));
         for second in 1..=2000 {
             live.keep(second.to_string());

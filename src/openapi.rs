@@ -23,6 +23,7 @@ use crate::db::orders_view::OrderView;
         crate::routes::ops::metrics,
         crate::routes::ops::mailboxes,
         crate::routes::ops::order,
+        crate::routes::ops::arrivals,
         crate::routes::page::page,
         crate::routes::page::live,
         crate::routes::page::state,
@@ -184,6 +185,9 @@ pub struct Mailboxes {
     mailboxes: Vec<String>,
     /// Order actors alive.
     orders_active: u64,
+    /// How long even the luckiest hook waits for its transaction now, in microseconds; above a sixteenth of the
+    /// answer deadline hooks are refused.
+    standing_wait_micros: u64,
     /// The sender of this node: its epoch while it is the leader, what is under way, what fails.
     #[schema(value_type = Object)]
     notifier: String,

@@ -14,13 +14,13 @@ const STORES: &str = include_str!("../../sql/queries/stores_without_chat.sql");
 const CHATS: &str = "SELECT chat_id, min(disabled_at) AS disabled_at, max(disabled_reason) AS reason, \
             array_agg(store_id || ' ' || role ORDER BY store_id, role) AS told_about \
      FROM chats WHERE disabled_at IS NOT NULL GROUP BY chat_id ORDER BY min(disabled_at) DESC";
-const REJECTS: &str = "SELECT delivery_id, order_id, event, received_at, errors FROM order_events \
-     WHERE outcome = 'rejected' AND received_at > now() - interval '1 day' \
-     ORDER BY received_at DESC LIMIT $1";
+const REJECTS: &str = include_str!("../../sql/queries/rejects.sql");
 const CONFLICTS: &str = include_str!("../../sql/queries/conflicts.sql");
 const ANNOUNCED: &str = include_str!("../../sql/queries/announced.sql");
 const ACTIONS: &str = "SELECT acted_at, operator, action, subject, node, result FROM ops_actions \
      ORDER BY action_id DESC LIMIT $1";
+const SENDER: &str = "SELECT node, extract(epoch FROM now() - renewed_at)::bigint AS silent_seconds \
+     FROM sender_leader WHERE node IS NOT NULL";
 
 /// How many rows of each kind are shown; all are counted.
 const SHOWN: usize = 20;
@@ -36,6 +36,8 @@ pub struct Attention {
     pub chats_disabled_count: usize,
     /// Chats that Telegram refuses.
     pub chats_disabled: Vec<DisabledChat>,
+    /// Bodies of the last hour that can never be read: SM does not repeat them.
+    pub fresh_rejects_count: usize,
     /// The newest bodies of the last day that can never be read.
     pub rejects: Vec<Reject>,
     /// Contradictions of the last hour in orders that are still being picked: staff may hold a wrong list.
@@ -48,6 +50,17 @@ pub struct Attention {
     pub announced: Vec<AnnouncedOrder>,
     /// What operators did last.
     pub actions: Vec<Action>,
+    /// Who sends to Telegram, or did last; `None` when nobody ever has.
+    pub sender: Option<Sender>,
+}
+
+/// The node that sends to Telegram.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sender {
+    /// Its name.
+    pub node: String,
+    /// How old its sign of life was; it gives one a second.
+    pub silent_seconds: i64,
 }
 
 /// A store and role without a chat.
@@ -164,7 +177,8 @@ async fn read(client: &deadpool_postgres::Object) -> Result<Attention, tokio_pos
             told_about: row.try_get("told_about")?,
         })
     })?;
-    let rejects = each(&find(REJECTS).await?, |row| {
+    let rejected = find(REJECTS).await?;
+    let rejects = each(&rejected, |row| {
         Ok(Reject {
             delivery_id: row.try_get("delivery_id")?,
             order_id: row.try_get("order_id")?,
@@ -199,6 +213,12 @@ async fn read(client: &deadpool_postgres::Object) -> Result<Attention, tokio_pos
             result: row.try_get("result")?,
         })
     })?;
+    let sender = each(&find_all(SENDER).await?, |row| {
+        Ok(Sender {
+            node: row.try_get("node")?,
+            silent_seconds: row.try_get("silent_seconds")?,
+        })
+    })?;
     let mut stores_by_id: Vec<&str> = stores.iter().map(|store| store.store_id.as_str()).collect();
     stores_by_id.dedup();
     Ok(Attention {
@@ -206,12 +226,14 @@ async fn read(client: &deadpool_postgres::Object) -> Result<Attention, tokio_pos
         chats_disabled_count: chats.len(),
         stores_without_chat: shown(stores),
         chats_disabled: shown(chats),
+        fresh_rejects_count: counted(&rejected, "fresh")?,
         rejects,
         fresh_conflicts_count: counted(&conflicting, "fresh")?,
         conflicts,
         announced_count: counted(&unannounced, "all")?,
         announced,
         actions,
+        sender: sender.into_iter().next(),
     })
 }
 

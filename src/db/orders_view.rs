@@ -1,5 +1,7 @@
 //! One order as operations see it: `GET /api/orders/{order_id}` and `orderhook order show`.
 
+mod events;
+
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use orderhook_actors::ports::StoreError;
@@ -14,6 +16,8 @@ use uuid::Uuid;
 
 use crate::db::Database;
 use crate::db::stored_json::StoredJson;
+use events::Events;
+pub use events::{ArrivalsView, EventView, arrivals};
 
 /// The shape of design contract 4.3. Amounts and money are strings, so that no reader makes a float of them.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -93,48 +97,6 @@ pub struct TotalView {
     pub discount_price: Option<String>,
 }
 
-/// One event of the history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct EventView {
-    /// The canonical event, or `unreadable`.
-    pub event: String,
-    /// When it arrived.
-    pub received_at: DateTime<Utc>,
-    /// `applied`, `duplicate`, `parked`, `ignored` or `rejected`.
-    pub outcome: String,
-    /// What the history says beside the outcome.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-    /// Names the arrival, for the journal.
-    pub delivery_id: String,
-    /// The arrival whose body an operator played again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replay_of: Option<String>,
-    /// Who did that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replayed_by: Option<String>,
-    /// The version that the order had after it; `None` when it changed no row.
-    pub order_version: Option<i64>,
-    /// The name as SM sent it.
-    pub event_type: Option<String>,
-    /// SM's own time of the event.
-    pub sm_timestamp: Option<DateTime<Utc>>,
-    /// When it was answered in time; known of created and changed only.
-    pub answered_at: Option<DateTime<Utc>>,
-    /// From the arrival to that answer, in milliseconds.
-    pub answer_ms: Option<i64>,
-    /// Why it was rejected: `[{"field": …, "message": …}]`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Object>>)]
-    pub errors: Option<serde_json::Value>,
-    /// Which node took it.
-    pub node: String,
-    /// nginx's id of the request.
-    pub request_id: Option<String>,
-    /// The length of the raw body; `None` once pruned.
-    pub body_bytes: Option<i32>,
-}
-
 /// One notice for one chat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NoticeView {
@@ -165,14 +127,6 @@ const SHOWN: usize = 200;
 /// One more than is shown says that there are more.
 const ASKED: i64 = 201;
 
-const EVENTS: &str = "SELECT event, received_at, outcome, notes, delivery_id::text, replay_of::text, replayed_by, \
-            order_version, event_type, sm_timestamp, answered_at, errors, node, request_id, \
-            octet_length(body) AS body_bytes \
-     FROM order_events \
-     WHERE order_id = $1 \
-       AND ($2::uuid IS NULL OR (received_at, delivery_id) < ( \
-           SELECT before.received_at, before.delivery_id FROM order_arrivals before WHERE before.delivery_id = $2)) \
-     ORDER BY received_at DESC, delivery_id DESC LIMIT $3";
 const NOTICES: &str = "SELECT kind, state, sent_at, role, chat_id, created_at, attempts, last_error \
      FROM notices WHERE order_id = $1 ORDER BY notice_id DESC LIMIT $2";
 
@@ -208,9 +162,7 @@ async fn read(
     let Some(order) = client.query_opt(ORDER, &[&id]).await? else {
         return Ok(None);
     };
-    let (events, earlier) = newest(client.query(EVENTS, &[&id, &before, &ASKED]).await?);
-    let events: Vec<EventView> = events.iter().map(event).collect::<Result<_, _>>()?;
-    let oldest = events.first().map(|event| event.delivery_id.clone());
+    let events = Events::read(client, id, before).await?;
     let (notices, notices_left_out) = newest(client.query(NOTICES, &[&id, &ASKED]).await?);
     let document: Option<StoredJson<Document>> = order.try_get("document")?;
     let money = |column: &str| -> Result<Option<String>, tokio_postgres::Error> {
@@ -241,8 +193,8 @@ async fn read(
         },
         comment: order.try_get("comment")?,
         version: order.try_get("version")?,
-        events: timeline(events),
-        events_before: oldest.filter(|_| earlier),
+        events: events.events,
+        events_before: events.before,
         notices: notices.iter().map(notice).collect::<Result<_, _>>()?,
         notices_left_out,
     }))
@@ -254,23 +206,6 @@ fn newest(mut rows: Vec<Row>) -> (Vec<Row>, bool) {
     rows.truncate(SHOWN);
     rows.reverse();
     (rows, more)
-}
-
-/// Puts the events without a version (rejected, or about an order that was not known yet) among the others
-/// by their arrival. The others keep the order of their versions whatever the clocks of the nodes said.
-fn timeline(events: Vec<EventView>) -> Vec<EventView> {
-    let (mut judged, others): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.order_version.is_some());
-    judged.sort_by_key(|event| event.order_version);
-    let mut others = others.into_iter().peekable();
-    let mut merged = Vec::with_capacity(judged.len() + others.len());
-    for event in judged {
-        while let Some(earlier) = others.next_if(|other| other.received_at < event.received_at) {
-            merged.push(earlier);
-        }
-        merged.push(event);
-    }
-    merged.extend(others);
-    merged
 }
 
 fn positions(document: &Document) -> Vec<PositionView> {
@@ -290,30 +225,6 @@ fn quantity(quantity: Quantity) -> String {
     quantity.decimal().normalize().to_string()
 }
 
-fn event(row: &Row) -> Result<EventView, tokio_postgres::Error> {
-    let notes: Option<Vec<String>> = row.try_get("notes")?;
-    let received_at: DateTime<Utc> = row.try_get("received_at")?;
-    let answered_at: Option<DateTime<Utc>> = row.try_get("answered_at")?;
-    Ok(EventView {
-        event: row.try_get("event")?,
-        received_at,
-        outcome: row.try_get("outcome")?,
-        notes: notes.unwrap_or_default(),
-        delivery_id: row.try_get("delivery_id")?,
-        replay_of: row.try_get("replay_of")?,
-        replayed_by: row.try_get("replayed_by")?,
-        order_version: row.try_get("order_version")?,
-        event_type: row.try_get("event_type")?,
-        sm_timestamp: row.try_get("sm_timestamp")?,
-        answered_at,
-        answer_ms: answered_at.map(|answered_at| (answered_at - received_at).num_milliseconds()),
-        errors: row.try_get("errors")?,
-        node: row.try_get("node")?,
-        request_id: row.try_get("request_id")?,
-        body_bytes: row.try_get("body_bytes")?,
-    })
-}
-
 fn notice(row: &Row) -> Result<NoticeView, tokio_postgres::Error> {
     Ok(NoticeView {
         kind: row.try_get("kind")?,
@@ -325,50 +236,4 @@ fn notice(row: &Row) -> Result<NoticeView, tokio_postgres::Error> {
         attempts: row.try_get("attempts")?,
         last_error: row.try_get("last_error")?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event(second: i64, order_version: Option<i64>) -> EventView {
-        EventView {
-            event: "paid".to_owned(),
-            received_at: DateTime::from_timestamp(second, 0).unwrap(),
-            outcome: "applied".to_owned(),
-            notes: Vec::new(),
-            delivery_id: String::new(),
-            replay_of: None,
-            replayed_by: None,
-            order_version,
-            event_type: None,
-            sm_timestamp: None,
-            answered_at: None,
-            answer_ms: None,
-            errors: None,
-            node: String::new(),
-            request_id: None,
-            body_bytes: None,
-        }
-    }
-
-    #[test]
-    fn events_without_a_version_stand_where_they_arrived_and_the_others_in_the_order_of_their_versions() {
-        // By their arrival, as they are read; the clock of the node that took version 3 is behind.
-        let events = vec![
-            event(5, None),
-            event(10, Some(1)),
-            event(12, None),
-            event(15, Some(3)),
-            event(20, Some(2)),
-            event(25, None),
-            event(30, Some(4)),
-            event(40, None),
-        ];
-        let seconds: Vec<i64> = timeline(events)
-            .iter()
-            .map(|event| event.received_at.timestamp())
-            .collect();
-        assert_eq!(seconds, [5, 10, 12, 20, 15, 25, 30, 40]);
-    }
 }

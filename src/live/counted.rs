@@ -18,6 +18,8 @@ const OUTBOX_EVERY: Duration = Duration::from_secs(2);
 const ATTENTION_EVERY: Duration = Duration::from_secs(15);
 /// An outbox that was counted longer ago may be anything by now.
 const OUTBOX_FRESH: Duration = Duration::from_secs(10);
+/// Whatever was counted longer ago is not known any more, also when nobody says why.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
 
 /// What was counted last. While the database does not answer it stays, and says how old it is.
 #[derive(Debug, Clone)]
@@ -49,6 +51,14 @@ impl<T> Counted<T> {
     #[must_use]
     pub fn age(&self) -> Duration {
         self.since.elapsed()
+    }
+
+    /// Why the figures must not be relied on; `None` while they may.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        let age = self.age();
+        let too_old = || (age > KNOWN_FOR).then(|| format!("nothing was counted for {} s", age.as_secs()));
+        self.failure.clone().or_else(too_old)
     }
 
     fn take(&mut self, what: &str, found: Result<T, StoreError>) {
@@ -171,8 +181,13 @@ mod tests {
         outbox.take("outbox", Err(StoreError::Unavailable("gone".to_owned())));
         assert_eq!((outbox.fresh(), outbox.value), (None, seven));
         assert!(outbox.failure.as_ref().unwrap().contains("gone"));
+        assert!(outbox.doubt().unwrap().contains("gone"));
         outbox.take("outbox", Ok(OutboxState::default()));
-        assert_eq!((outbox.fresh(), outbox.failure), (Some(OutboxState::default()), None));
+        assert_eq!((outbox.fresh(), &outbox.failure), (Some(OutboxState::default()), &None));
+        // Whoever counts stands still, and says nothing.
+        assert_eq!(outbox.doubt(), None);
+        later(&mut outbox, KNOWN_FOR + Duration::from_secs(1));
+        assert!(outbox.doubt().unwrap().contains("61 s"));
     }
 
     #[test]

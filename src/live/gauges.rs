@@ -1,7 +1,10 @@
-//! Gauges for Prometheus, set right before they are rendered. Only atomics are read: a scrape costs the
-//! same whatever the number of orders, and takes no lock that a hook needs.
+//! Gauges for Prometheus, set right before they are rendered. Only atomics are read, and what was counted
+//! before: a scrape costs the same whatever the number of orders, and takes no lock that a hook needs.
+
+use std::time::Duration;
 
 use metrics::gauge;
+use orderhook_actors::mailbox::MailboxShown;
 use orderhook_actors::metrics as actors;
 
 use crate::app::Node;
@@ -12,11 +15,25 @@ use crate::metrics::{
 };
 
 impl Node {
+    /// How long even the luckiest hook waits for its transaction now. What was measured last says nothing any
+    /// more once nobody waits.
+    #[must_use]
+    pub fn standing_wait(&self, mailboxes: &[MailboxShown]) -> Duration {
+        let waiting = |mailbox: &MailboxShown| mailbox.actor == "persistence" && mailbox.depth > 0;
+        if mailboxes.iter().any(waiting) {
+            self.actors().admission.standing()
+        } else {
+            Duration::ZERO
+        }
+    }
+
     /// Sets the gauges.
     #[expect(clippy::cast_precision_loss, reason = "counts far below what a float holds exactly")]
     pub fn set_gauges(&self) {
         gauge!(actors::ORDERS_ACTIVE).set(self.actors().orders.active() as f64);
-        for mailbox in self.mailboxes() {
+        let mailboxes = self.mailboxes();
+        gauge!(actors::STANDING_WAIT_SECONDS).set(self.standing_wait(&mailboxes));
+        for mailbox in mailboxes {
             gauge!(actors::MAILBOX_DEPTH, "actor" => mailbox.actor).set(mailbox.depth as f64);
             gauge!(actors::MAILBOX_BOUND, "actor" => mailbox.actor).set(mailbox.bound as f64);
             gauge!(actors::MAILBOX_HIGH_WATER, "actor" => mailbox.actor).set(mailbox.high_water as f64);
@@ -46,7 +63,7 @@ impl Node {
         gauge!(LEADER).set(truth(notifier.epoch.is_some()));
         gauge!(TELEGRAM_TOKEN_REFUSED).set(truth(notifier.token_refused));
         gauge!(DATABASE_READY).set(truth(self.health() == Health::Ready));
-        for pool in self.database.connections() {
+        for pool in self.live.connections() {
             let states = [
                 ("open", pool.open),
                 ("available", pool.available),

@@ -25,6 +25,7 @@ pub const EVENTS: [&str; EventKind::ALL.len() + 1] = {
 pub struct HookStats {
     deadline: Duration,
     by_event: [AtomicU64; EVENTS.len()],
+    forbidden: AtomicU64,
     rejected: AtomicU64,
     busy: AtomicU64,
     unavailable: AtomicU64,
@@ -37,6 +38,8 @@ pub struct HookStats {
 pub struct HookCounts {
     /// Answered hooks by [`EVENTS`].
     pub by_event: [u64; EVENTS.len()],
+    /// Answered 403: whoever sent them knows no token, so they are no hooks of SM.
+    pub forbidden: u64,
     /// Answered 4xx for good: what was sent can never be taken.
     pub rejected: u64,
     /// Answered 429: a bound was met.
@@ -48,10 +51,13 @@ pub struct HookCounts {
 }
 
 impl HookCounts {
-    /// All answered hooks.
+    /// All answered hooks of SM. Tries with a wrong token are not among them: whoever reaches the port could
+    /// make any share of the others as small as he likes.
     #[must_use]
     pub fn answered(&self) -> u64 {
-        self.by_event.iter().sum()
+        let all: u64 = self.by_event.iter().sum();
+        // Read one after the other, while hooks are counted.
+        all.saturating_sub(self.forbidden)
     }
 
     /// What was counted since `before`.
@@ -59,6 +65,7 @@ impl HookCounts {
     pub fn since(&self, before: &Self) -> Self {
         Self {
             by_event: array::from_fn(|event| self.by_event[event] - before.by_event[event]),
+            forbidden: self.forbidden - before.forbidden,
             rejected: self.rejected - before.rejected,
             busy: self.busy - before.busy,
             unavailable: self.unavailable - before.unavailable,
@@ -83,6 +90,7 @@ impl HookStats {
         Self {
             deadline,
             by_event: array::from_fn(|_| AtomicU64::new(0)),
+            forbidden: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             unavailable: AtomicU64::new(0),
@@ -107,6 +115,7 @@ impl HookStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         HookCounts {
             by_event: array::from_fn(|event| read(&self.by_event[event])),
+            forbidden: read(&self.forbidden),
             rejected: read(&self.rejected),
             busy: read(&self.busy),
             unavailable: read(&self.unavailable),
@@ -138,6 +147,10 @@ impl Owed<'_> {
         let duration = arrived.elapsed();
         let event = EVENTS.iter().position(|known| *known == event);
         stats.by_event[event.unwrap_or(EVENTS.len() - 1)].fetch_add(1, Ordering::Relaxed);
+        if status == 403 {
+            stats.forbidden.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let counter = match status {
             429 => Some(&stats.busy),
             503 => Some(&stats.unavailable),
@@ -265,6 +278,21 @@ mod tests {
         assert_eq!(stats.take_times().percentile(50), None);
         stats.times.record(Duration::from_secs(100_000));
         assert!(stats.take_times().percentile(99).unwrap() > 60_000_000);
+    }
+
+    #[test]
+    fn whoever_knows_no_token_hides_nothing_among_his_tries() {
+        let stats = HookStats::new(Duration::from_secs(2));
+        let now = Instant::now();
+        stats
+            .owe()
+            .answered("paid", 503, now.checked_sub(Duration::from_secs(1)).unwrap());
+        for _ in 0..999 {
+            stats.owe().answered(NO_EVENT, 403, now);
+        }
+        let counts = stats.counts();
+        assert_eq!((counts.answered(), counts.unavailable, counts.rejected), (1, 1, 0));
+        assert!(stats.take_times().percentile(50).unwrap() >= 1_000_000);
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub enum Colour {
     Green,
     /// Hooks are answered; somebody should look within the hour.
     Yellow,
-    /// Hooks are not answered, or not in time: somebody must look now.
+    /// Hooks are refused or not answered in time, or staff hear of nothing: somebody must look now, as whoever
+    /// is woken up by a critical alert.
     Red,
 }
 
@@ -50,8 +51,12 @@ pub struct Seen {
     pub late: u64,
     /// Hooks answered 503 within the last [`WINDOW`]: they are not known to be stored.
     pub unavailable: u64,
-    /// Hooks refused within the last [`WINDOW`] because a bound was met.
+    /// Hooks refused within the last [`WINDOW`]: a queue was full, or the node over capacity.
     pub busy: u64,
+    /// Refusals of mailboxes within the last [`WINDOW`]; what is missing to `busy` was refused at the door.
+    pub queue_refusals: u64,
+    /// How long even the luckiest hook waits for its transaction.
+    pub standing_wait: Duration,
     /// A hook not committed by then is answered 503.
     pub answer_deadline: Duration,
     /// Orders whose queue is at least half full.
@@ -66,8 +71,10 @@ pub struct Seen {
     pub commits_waiting: usize,
     /// See `commits_waiting`.
     pub commit_queue: usize,
-    /// Why nobody knows what needs a person; `None` when it is known.
-    pub uncounted: Option<String>,
+    /// What only the database knows and nobody has counted lately, and why.
+    pub uncounted: Vec<(&'static str, String)>,
+    /// How long no node has sent to Telegram, as far as this one knows.
+    pub nobody_sends: Duration,
     /// Notices that wait to be sent.
     pub notices_pending: i64,
     /// The age of the oldest of them.
@@ -82,6 +89,8 @@ pub struct Seen {
     pub stores_without_chat: usize,
     /// Chats that Telegram refuses.
     pub chats_disabled: usize,
+    /// Hooks of the last hour that can never be accepted.
+    pub fresh_rejects: usize,
     /// Open orders that came to contradict themselves within the last hour.
     pub fresh_conflicts: usize,
     /// Orders of which created has not come for ten minutes.
@@ -90,6 +99,8 @@ pub struct Seen {
 
 /// How long an answer that was not given in time is held against the node.
 pub const WINDOW: Duration = Duration::from_secs(30);
+/// A standby takes over within a few seconds; what is known of the sender is a quarter of a minute old.
+const NOBODY_SENDS: Duration = Duration::from_secs(30);
 
 /// The colour and its reasons.
 #[must_use]
@@ -154,17 +165,7 @@ fn answers(seen: &Seen, reasons: &mut Vec<Reason>) {
 
 /// Whether something piles up.
 fn queues(seen: &Seen, reasons: &mut Vec<Reason>) {
-    if seen.busy > 0 {
-        reasons.push(yellow(
-            format!(
-                "{} hooks were refused with 429 during the last {} s: a queue is full.",
-                seen.busy,
-                WINDOW.as_secs()
-            ),
-            "One order among the busiest: look at what SM sends for it. Many: PostgreSQL is slow, or add a node. \
-             Runbook: OrderhookMailboxRefuses.",
-        ));
-    }
+    refusals(seen, reasons);
     if seen.crowded_orders > 0 {
         reasons.push(yellow(
             format!(
@@ -208,16 +209,57 @@ fn queues(seen: &Seen, reasons: &mut Vec<Reason>) {
     }
 }
 
+/// What is answered 429, and why. More than one hook in twenty is what the alert OrderhookHooksRefused is about.
+fn refusals(seen: &Seen, reasons: &mut Vec<Reason>) {
+    let many = seen.busy > 5 && seen.busy.saturating_mul(20) > seen.answered;
+    let mut refused = |count: u64, why: String, advice: &'static str| {
+        if count > 0 {
+            let text = format!(
+                "{count} of {} hooks were refused with 429 during the last {} s: {why}.",
+                seen.answered,
+                WINDOW.as_secs()
+            );
+            reasons.push(if many { red(text, advice) } else { yellow(text, advice) });
+        }
+    };
+    let by_queues = seen.queue_refusals.min(seen.busy);
+    refused(
+        seen.busy - by_queues,
+        format!(
+            "the node is over capacity, even the luckiest hook waits {} ms for its transaction",
+            seen.standing_wait.as_millis()
+        ),
+        "Commits below take long: PostgreSQL is slow. They do not: more comes than this node can take, add one. \
+         Runbook: OrderhookHooksRefused.",
+    );
+    refused(
+        by_queues,
+        "a queue is full".to_owned(),
+        "One order among the busiest: look at what SM sends for it. Many: PostgreSQL is slow, or add a node. \
+         Runbook: OrderhookMailboxRefuses.",
+    );
+}
+
 /// Whether staff are told.
 fn staff(seen: &Seen, reasons: &mut Vec<Reason>) {
     if seen.token_refused {
-        reasons.push(yellow(
+        reasons.push(red(
             "Telegram does not accept the bot's token: nobody is told anything.".to_owned(),
             "Set the right ORDERHOOK_TELEGRAM_TOKEN and restart. Runbook: OrderhookTelegramTokenRefused.",
         ));
     }
+    if seen.nobody_sends > NOBODY_SENDS {
+        reasons.push(red(
+            format!(
+                "No node has sent to Telegram for {} s: nobody is told anything.",
+                seen.nobody_sends.as_secs()
+            ),
+            "A node that can reach the database takes over within seconds; if none does, who holds the lock in \
+             PostgreSQL? Runbook: OrderhookNoLeader.",
+        ));
+    }
     if seen.oldest_notice > seen.outbox_limit {
-        reasons.push(yellow(
+        reasons.push(red(
             format!(
                 "{} notices wait, the oldest for {}.",
                 seen.notices_pending,
@@ -226,10 +268,12 @@ fn staff(seen: &Seen, reasons: &mut Vec<Reason>) {
             "Does a node send, and does Telegram answer it? If it lasts, call the stores. Runbook: OrderhookNoticesOld.",
         ));
     }
-    if let (Some(cause), None) = (&seen.uncounted, &seen.database) {
+    // What follows from a database that is away is no reason of its own.
+    // What follows from a database that is away is no reason of its own.
+    for (what, cause) in seen.uncounted.iter().filter(|_| seen.database.is_none()) {
         reasons.push(yellow(
-            format!("What needs a person is not known: {cause}."),
-            "The tables below are old. Runbook: OrderhookCountsStale.",
+            format!("{what} is not known: {cause}."),
+            "What the page shows of it is old. Runbook: OrderhookCountsStale.",
         ));
     }
     let mut count = |count: usize, [one, many, rest]: [&str; 3], advice: &'static str| {
@@ -256,6 +300,16 @@ fn staff(seen: &Seen, reasons: &mut Vec<Reason>) {
         seen.chats_disabled,
         ["chat refuses", "chats refuse", "the bot and is disabled."],
         "Have somebody of the store let the bot in again, then enable the chat below. Runbook: OrderhookChatsDisabled.",
+    );
+    count(
+        seen.fresh_rejects,
+        [
+            "hook was",
+            "hooks were",
+            "rejected for good within the last hour: SM does not repeat what is answered 400.",
+        ],
+        "The table below names the fields. A created among them is an order that nobody picks. \
+         Runbook: OrderhookHooksRejected.",
     );
     count(
         seen.fresh_conflicts,

@@ -15,7 +15,8 @@ use tokio::time::MissedTickBehavior;
 use super::commits::CommitCounts;
 use super::counted::Counted;
 use super::hooks::{EVENTS, HookCounts};
-use super::light::{Colour, Light, Seen, WINDOW, light};
+use super::light::{Colour, Light, light};
+use super::seen::{During, Recent, queue_refusals, seen};
 use super::{EVERY, Live, Published};
 use crate::app::Node;
 use crate::db::PoolShown;
@@ -75,6 +76,8 @@ struct State<'a> {
     mailboxes: &'a [MailboxShown],
     busiest_orders: &'a [BusyOrder],
     hooks_in_flight: usize,
+    /// How long even the luckiest hook waits for its transaction.
+    standing_wait_micros: u64,
     commits_in_flight: usize,
     /// Connections to PostgreSQL: those that all share, and those of the writers.
     pools: [PoolShown; 2],
@@ -109,10 +112,9 @@ struct Memory {
     commits: CommitCounts,
     /// Waits counted so far by actor: how many, and how long together.
     waits: Vec<(u64, u64)>,
-    /// Hooks, and commits that failed, of the last seconds.
-    recent: VecDeque<(Instant, HookCounts, u64)>,
-    /// What was refused before is the outage's doing, and told already.
-    forgiven_until: Option<Instant>,
+    /// Counted so far.
+    queue_refusals: u64,
+    recent: Recent,
     changes: VecDeque<Change>,
     attention: Option<Arc<Counted<Attention>>>,
     attention_number: u64,
@@ -127,8 +129,8 @@ pub async fn run(node: Data<Node>) {
         hooks: node.live.hooks.counts(),
         commits: node.live.commits.counts(),
         waits: node.mailboxes().iter().map(waits).collect(),
-        recent: VecDeque::new(),
-        forgiven_until: None,
+        queue_refusals: queue_refusals(&node.mailboxes()),
+        recent: Recent::default(),
         changes: VecDeque::new(),
         attention: None,
         attention_number: 0,
@@ -167,26 +169,20 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
     memory.hooks = hooks;
     let failed_before = memory.commits.failed;
     live.keep(row(live, memory, &mailboxes, &during, now));
-    let failed = memory.commits.failed - failed_before;
+    let refused_before = std::mem::replace(&mut memory.queue_refusals, queue_refusals(&mailboxes));
+    let during = During {
+        hooks: during,
+        commits_failed: memory.commits.failed - failed_before,
+        queue_refusals: memory.queue_refusals - refused_before,
+    };
+    let pools = live.count_connections(&node.database);
 
     let database = match node.health() {
         Health::Ready => None,
         Health::NotReady(reason) => Some(reason),
     };
-    if database.is_some() {
-        // Hooks that were inside when it came back still get their answer, at their deadline at the latest.
-        memory.forgiven_until = Some(now + live.limits.answer_deadline + EVERY);
-        memory.recent.clear();
-    } else if memory.forgiven_until.is_none_or(|until| now >= until) {
-        memory.recent.push_back((now, during, failed));
-    }
-    while memory
-        .recent
-        .front()
-        .is_some_and(|(at, ..)| now.duration_since(*at) >= WINDOW)
-    {
-        memory.recent.pop_front();
-    }
+    let deadline = live.limits.answer_deadline;
+    memory.recent.note(now, during, database.is_none(), deadline);
     let viewers = live.viewers.taken();
     if viewers > 0 && now.duration_since(memory.tables_asked) >= LOOK_EVERY {
         memory.tables_asked = now;
@@ -195,7 +191,14 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
     let attention = live.attention.borrow().clone();
     let notifier = node.notifier.shown();
     let outbox = live.outbox.borrow().clone();
-    let light = light(&seen(node, memory, database, &mailboxes, busiest, &attention));
+    let light = light(&seen(
+        node,
+        &mut memory.recent,
+        database,
+        &mailboxes,
+        busiest,
+        &attention,
+    ));
     remember_change(memory, &light);
     let state = State {
         at: Utc::now().timestamp_millis(),
@@ -209,8 +212,9 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
         mailboxes: &mailboxes,
         busiest_orders: busiest,
         hooks_in_flight: node.hooks_in_flight(),
+        standing_wait_micros: u64::try_from(node.standing_wait(&mailboxes).as_micros()).unwrap_or(u64::MAX),
         commits_in_flight: live.commits.in_flight(),
-        pools: node.database.connections(),
+        pools,
         process: (viewers > 0).then(process),
         viewers,
         hooks_answered: hooks.answered(),
@@ -256,51 +260,6 @@ fn waits(mailbox: &MailboxShown) -> (u64, u64) {
     mailbox.messages.iter().fold((0, 0), |(count, micros), message| {
         (count + message.wait.count, micros + message.wait.total_micros)
     })
-}
-
-fn seen(
-    node: &Node,
-    memory: &Memory,
-    database: Option<String>,
-    mailboxes: &[MailboxShown],
-    busiest: &[BusyOrder],
-    attention: &Counted<Attention>,
-) -> Seen {
-    let live = &node.live;
-    let sum = |count: fn(&HookCounts) -> u64| memory.recent.iter().map(|(_, counts, _)| count(counts)).sum();
-    let commits_waiting = mailboxes.iter().find(|mailbox| mailbox.actor == "persistence");
-    let notifier = node.notifier.shown();
-    let orders = mailboxes.iter().find(|mailbox| mailbox.actor == "order");
-    let outbox = live.outbox.borrow().fresh().unwrap_or_default();
-    let longest = busiest.iter().max_by_key(|order| order.standing_millis);
-    let standing = |order: &BusyOrder| (order.order_id.to_string(), Duration::from_millis(order.standing_millis));
-    let attention_failure = attention.failure.clone();
-    let attention = &attention.value;
-    Seen {
-        draining: node.is_draining(),
-        database,
-        answered: sum(HookCounts::answered),
-        late: sum(|counts| counts.late),
-        unavailable: sum(|counts| counts.unavailable),
-        busy: sum(|counts| counts.busy),
-        answer_deadline: live.limits.answer_deadline,
-        crowded_orders: orders.map_or(0, |mailbox| mailbox.half_full),
-        order_queue: live.limits.order_queue,
-        standing: longest.map(standing),
-        commits_failed: memory.recent.iter().map(|(.., failed)| failed).sum(),
-        commits_waiting: commits_waiting.map_or(0, |mailbox| mailbox.depth),
-        commit_queue: live.limits.commit_queue,
-        uncounted: attention_failure,
-        notices_pending: outbox.pending,
-        oldest_notice: Duration::from_secs(u64::try_from(outbox.oldest_seconds).unwrap_or_default()),
-        outbox_limit: live.limits.outbox_limit,
-        token_refused: notifier.token_refused,
-        failing_chats: notifier.paused_chats.by_failures,
-        stores_without_chat: attention.stores_without_chat_count,
-        chats_disabled: attention.chats_disabled_count,
-        fresh_conflicts: attention.fresh_conflicts_count,
-        orders_announced: attention.announced_count,
-    }
 }
 
 fn remember_change(memory: &mut Memory, light: &Light) {

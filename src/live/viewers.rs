@@ -121,6 +121,8 @@ struct Hello<'a> {
     answer_deadline_ms: u128,
     outbox_limit_s: u64,
     history_s: u64,
+    /// Whether notices go to Telegram; else they are rendered to the log.
+    has_bot: bool,
     /// Whether something can be changed here by whoever has the token.
     can_act: bool,
 }
@@ -205,6 +207,7 @@ impl Viewer {
             answer_deadline_ms: live.limits.answer_deadline.as_millis(),
             outbox_limit_s: live.limits.outbox_limit.as_secs(),
             history_s: HISTORY.as_secs(),
+            has_bot: self.node.has_bot,
             can_act: self.node.access.can_act(),
         }
     }

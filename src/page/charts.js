@@ -89,7 +89,7 @@ function chartPlans(hello) {
     {
       id: "hooks", title: "Hooks per second", unit: "by event, stacked", stacked: true, floor: 5, show: short,
       series: () => hello.events
-        .map((event, colour) => ({ name: event, colour, value: rate("hooks." + event), total: figures.sum("hooks." + event) }))
+        .map((event, colour) => ({ name: eventName(event), colour, value: rate("hooks." + event), total: figures.sum("hooks." + event) }))
         .filter((series) => series.total > 0)
         .concat(["unavailable", "busy"].filter((name) => figures.sum(name) > 0)
           .map((name) => ({ name: name === "busy" ? "refused 429" : "refused 503", colour: "--red", value: rate(name), over: true }))),
@@ -130,6 +130,7 @@ function chartPlans(hello) {
         { name: "pending", colour: 0, value: plain("outbox_pending"), fill: true },
         { name: "oldest", colour: 1, value: plain("outbox_oldest_s"), right: true, show: span },
       ],
+      rightTicks: { incrs: AGES, show: age },
     },
   ];
 }
@@ -194,7 +195,7 @@ class Chart {
     const fromZero = (floor) => (_, low, high) => [0, Math.max(high || 0, floor) * 1.08];
     const axis = { stroke: css("--soft"), grid: { stroke: css("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     const withRight = series.some((one) => one.right);
-    const rightShow = series.find((one) => one.right)?.show;
+    const { incrs = WHOLE, show: rightShow = series.find((one) => one.right)?.show } = this.plan.rightTicks || {};
     return {
       width: this.plot.clientWidth || 400,
       height: HEIGHT,
@@ -211,7 +212,7 @@ class Chart {
         { ...axis, size: log ? 54 : 46, space: 30,
           ...(log ? { splits: () => decades(log), values: (_, ticks) => ticks.map(decade) }
             : { incrs: WHOLE, values: (_, ticks) => ticks.map(show) }) },
-        ...(withRight ? [{ ...axis, scale: "right", side: 1, size: 52, space: 30, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => rightShow(tick)), incrs: WHOLE }] : []),
+        ...(withRight ? [{ ...axis, scale: "right", side: 1, size: 52, space: 30, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => rightShow(tick)), incrs }] : []),
       ],
       series: [
         {},
@@ -277,6 +278,17 @@ class Chart {
 const HEIGHT = 186;
 // Whole numbers are all that is counted.
 const WHOLE = [0, 1, 2, 3, 4, 5, 6, 7, 8].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
+
+// Steps of an age that have a short name, in seconds.
+const AGES = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 604800];
+function age(seconds) {
+  if (seconds < 60) return seconds + " s";
+  if (seconds < 3600) return short(seconds / 60) + " min";
+  return seconds < 86400 ? short(seconds / 3600) + " h" : short(seconds / 86400) + " d";
+}
+
+// What was refused at the door was not looked at; that is not to say that it could not be read.
+function eventName(event) { return event === "unreadable" ? "not read" : event; }
 
 function decades([low, high]) {
   const all = [];

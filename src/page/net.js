@@ -55,7 +55,7 @@ const SILENCE_MS = 5000;
 const SLOWEST_RETRY_MS = 4000;
 
 // Keeps one stream open for as long as the page lives. `told` gets every event, `state` is told
-// "open", "lost" or "refused" (the token is wrong or missing).
+// "open", "lost", "full" (too many look already) or "refused" (the token is wrong or missing).
 class LiveStream {
   constructor(told, state) {
     this.told = told;
@@ -92,7 +92,7 @@ class LiveStream {
           this.wake = null;
           continue;
         }
-        this.state("lost", whyNot(error));
+        this.state(error.status === 429 ? "full" : "lost", whyNot(error));
       }
       await new Promise((resolve) => {
         this.wake = resolve;

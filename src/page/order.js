@@ -1,6 +1,8 @@
 // One order's whole story, and what an operator may do about it.
 
 const OUTCOME = { applied: "good", duplicate: "plain", parked: "warn", ignored: "plain", rejected: "bad" };
+// Answers are recorded in batches, a moment after they were given.
+const ANSWER_RECORDED_MS = 15000;
 const STATE = { sent: "good", pending: "warn", failed: "bad", no_chat: "warn" };
 
 function badge(text, kind) { return el("span", { class: "badge " + (kind || "plain") }, text); }
@@ -147,24 +149,55 @@ const orderView = {
       if (this.id === id) place.replaceChildren(...this.parts(order));
     } catch (error) {
       if (this.id !== id) return;
-      const text = error.status === 404 ? "No order has this id. A body that could not be read leaves no order: see the rejected ones."
-        : error.status === 401 ? "This node asks for its token." : "It cannot be read now: " + whyNot(error) + ".";
-      place.replaceChildren(
-        el("div", { class: "order-head" }, el("h1", { class: "id" }, id)),
-        el("div", { class: "card wide" }, el("p", {}, text),
-          el("div", { class: "buttons" }, el("button", { class: "quiet", type: "button", onclick: () => this.load() }, "Try again"))));
+      if (error.status === 404) {
+        await this.loadArrivals(id);
+        return;
+      }
+      const text = error.status === 401 ? "This node asks for its token." : "It cannot be read now: " + whyNot(error) + ".";
+      this.nothing(id, text);
     }
   },
 
-  parts(order) {
-    const head = el("div", { class: "order-head" },
-      el("h1", {}, order.order_id),
-      badge(order.status, order.status === "cancelled" ? "bad" : order.status === "announced" ? "warn" : "good"),
-      order.closed ? badge("closed to changes") : null,
-      order.conflict ? badge("contradicts itself", "bad") : null,
+  // There is no order: whatever could not be accepted leaves none, but its arrivals are kept.
+  async loadArrivals(id) {
+    try {
+      const found = await (await request("/api/journal?order_id=" + encodeURIComponent(id))).json();
+      if (this.id !== id) return;
+      if (!found.events.length) {
+        this.nothing(id, "Nothing ever arrived under this id. A body of which not even the order could be read stands among the rejected ones.");
+        return;
+      }
+      byId("order").replaceChildren(
+        this.head(id, [badge("no order", "bad")]),
+        el("div", { class: "card wide" }, el("p", { class: "none-yet" }, "Nothing that arrived under this id could be accepted: nobody was told anything, and nobody picks it.")),
+        el("div", { class: "wide" }, this.timeline(found)));
+    } catch (error) {
+      if (this.id === id) this.nothing(id, "It cannot be read now: " + whyNot(error) + ".");
+    }
+  },
+
+  nothing(id, text) {
+    byId("order").replaceChildren(
+      el("div", { class: "order-head" }, el("h1", { class: "id" }, id)),
+      el("div", { class: "card wide" }, el("p", {}, text),
+        el("div", { class: "buttons" }, el("button", { class: "quiet", type: "button", onclick: () => this.load() }, "Try again"))));
+  },
+
+  head(id, marks) {
+    return el("div", { class: "order-head" },
+      el("h1", {}, id),
+      marks,
       el("button", { class: "quiet small", type: "button", onclick: () => this.show(this.id) }, "Read again"),
       el("a", { class: "back", href: "#/" }, "← Overview"),
       this.said ? el("p", { class: "said wide " + this.said.kind, role: "status" }, this.said.text) : null);
+  },
+
+  parts(order) {
+    const head = this.head(order.order_id, [
+      badge(order.status, order.status === "cancelled" ? "bad" : order.status === "announced" ? "warn" : "good"),
+      order.closed ? badge("closed to changes") : null,
+      order.conflict ? badge("contradicts itself", "bad") : null,
+    ]);
     return [head, el("div", { class: "side" }, this.document(order), this.lines(order), this.notices(order)), this.timeline(order)];
   },
 
@@ -191,6 +224,15 @@ const orderView = {
     return el("article", { class: "card", id: "lines" }, el("h2", {}, "Lines"), table(head, rows, "Created has not come: there are no lines."));
   },
 
+  // How an event was answered. It is recorded of created and changed only; one of which it is not was not
+  // answered in time, as far as is known, and SM may have cancelled the order although we hold it.
+  answer(event) {
+    if (event.answer_ms !== null && event.answer_ms !== undefined) return el("span", {}, "answered in " + millis(event.answer_ms));
+    const recorded = ["created", "changed"].includes(event.event) && event.outcome !== "rejected" && !event.replay_of;
+    const settled = nodeClock.now() - Date.parse(event.received_at) > ANSWER_RECORDED_MS;
+    return recorded && settled ? badge("no answer in time recorded", "warn") : null;
+  },
+
   // The items of some events.
   items(events) {
     return events.map((event) => {
@@ -208,7 +250,7 @@ const orderView = {
       const errors = (event.errors || []).map((error) => el("div", { class: "more" }, error.field + ": " + error.message));
       return el("li", { class: event.outcome },
         el("div", { class: "line" }, el("b", {}, event.event), badge(event.outcome, OUTCOME[event.outcome]), when(event.received_at),
-          event.answer_ms !== null && event.answer_ms !== undefined ? el("span", {}, "answered in " + millis(event.answer_ms)) : null,
+          this.answer(event),
           (event.notes || []).map((note) => badge(note.replaceAll("_", " "), "warn"))),
         el("div", { class: "more" }, more), errors,
         event.body_bytes === null ? null : el("div", { class: "buttons" },
@@ -220,7 +262,7 @@ const orderView = {
   timeline(order) {
     const list = el("ol", { class: "timeline" }, this.items(order.events));
     const count = el("span", { class: "when" });
-    const counted = (more) => { count.textContent = (more ? "the last " : "") + list.children.length + " events"; };
+    const counted = (more) => { count.textContent = (more ? "the last " : "") + list.children.length + (list.children.length === 1 ? " event" : " events"); };
     counted(order.events_before);
     return el("article", { class: "card", id: "timeline" },
       el("h2", {}, "Timeline", count), this.earlier(order.events_before, list, counted), list);
@@ -234,7 +276,7 @@ const orderView = {
     const button = el("button", { class: "quiet small", type: "button", onclick: async () => {
       button.disabled = true;
       try {
-        const page = await (await request("/api/orders/" + encodeURIComponent(id) + "?before=" + encodeURIComponent(before))).json();
+        const page = await (await request("/api/journal?order_id=" + encodeURIComponent(id) + "&before=" + encodeURIComponent(before))).json();
         list.prepend(...this.items(page.events));
         before = page.events_before;
         counted(before);

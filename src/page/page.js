@@ -40,22 +40,33 @@ function showTiles() {
   const [shared, writers] = state.pools;
   const waited = shared.waited_for + writers.waited_for;
   const busy = (pool) => pool.open - pool.available;
-  const telegram = notifier.token_refused ? "token refused" : notifier.epoch === null ? "standby" : "sending";
+  // Who sends in the pool is read from the database, and may be a quarter of a minute old.
+  const sender = page.attention && page.attention.sender;
+  const elsewhere = !sender ? "nobody is known to send" : sender.silent_seconds > 10 ? "nobody sends; last " + sender.node : sender.node + " sends";
+  const telegram = !hello.has_bot ? "log only" : notifier.token_refused ? "token refused" : notifier.epoch === null ? "standby" : "sending";
+  const toTelegram = !hello.has_bot ? "no token is set: staff are told nothing"
+    : notifier.epoch === null ? elsewhere : notifier.under_way + " under way, " + notifier.paused_chats.by_failures + " failing";
   const milliseconds = (micros) => (micros === null ? null : micros / 1000);
   byId("tiles").replaceChildren(
     tile("Hooks per second", short(perSecond), short(state.hooks_answered) + " since the start"),
     tile("Answer time p99", millis(milliseconds(p99)), "p50 " + millis(milliseconds(p50)), p99 >= hello.answer_deadline_ms * 1000 ? "bad" : ""),
     tile("Not in time", short(late), "in 15 min, " + short(state.hooks_late) + " since the start", figures.latest("late") ? "bad" : late ? "warn" : ""),
-    tile("In mailboxes", short(depth), short(refused) + " refused since the start"),
+    tile("In mailboxes", short(depth), "standing wait " + millis(state.standing_wait_micros / 1000) + ", " + short(refused) + " refused",
+      state.standing_wait_micros * 16 > hello.answer_deadline_ms * 1000 ? "warn" : ""),
     tile("Commits", el("span", {}, short(commits), el("small", {}, " /s")), (commits ? short(rows / commits) + " rows each, " : "") + state.commits_in_flight + " under way"),
     outbox === null ? tile("Outbox", "–", state.outbox_read_at ? "not known since " + moment(state.outbox_read_at) : "not known yet", "warn")
       : tile("Outbox", short(outbox.pending), outbox.pending ? "oldest " + span(outbox.oldest_seconds) : "nothing waits", outbox.oldest_seconds > hello.outbox_limit_s ? "warn" : ""),
-    tile("Telegram", telegram, notifier.under_way + " under way, " + notifier.paused_chats.by_failures + " failing", notifier.token_refused || notifier.paused_chats.by_failures ? "warn" : ""),
+    tile("Telegram", telegram, toTelegram, notifier.token_refused ? "bad" : !hello.has_bot || notifier.paused_chats.by_failures ? "warn" : ""),
     tile("Order actors", short(state.orders_active), "in memory"),
     tile("Connections", el("span", {}, String(busy(shared) + busy(writers)), el("small", {}, " of " + (shared.bound + writers.bound))),
       waited ? waited + " waited for" : busy(writers) + " of them by writers", waited ? "warn" : ""),
     tile("Memory", process && process.resident_bytes ? short(process.resident_bytes / 1048576) + " MB" : "–", process ? process.threads + " threads, " + process.open_files + " files" : ""),
   );
+}
+
+// Stands above the overview and above an order.
+function showNode() {
+  const { state, hello } = page;
   byId("node").textContent = hello.node;
   byId("about").textContent = "version " + hello.version + " · up " + span(state.uptime_seconds) + " · node's time " + clock(state.at);
 }
@@ -75,7 +86,9 @@ function card(id, key, content, count) {
 function showState() {
   const { state } = page;
   showLight();
-  if (byId("overview").hidden || document.hidden) return;
+  if (document.hidden) return;
+  showNode();
+  if (byId("overview").hidden) return;
   showTiles();
   card("busiest", state.busiest_orders, () => table(
     [{ name: "Order" }, { name: "Depth", num: true }, { name: "Under way for", num: true }],
@@ -147,7 +160,7 @@ function showAttention() {
       return [when(reject.received_at), reject.order_id ? orderLink(reject.order_id) : "–", reject.event,
         el("div", {}, why, canAct ? el("div", { class: "buttons" }, bodyButton(reject.delivery_id, body)) : null, body)];
     }),
-    "None."));
+    "None."), found.fresh_rejects_count);
   card("announced", found.announced, () => table(
     [{ name: "Order" }, { name: "Last heard of" }],
     found.announced.map((order) => [orderLink(order.order_id), when(order.updated_at)]),
@@ -191,6 +204,8 @@ const stream = new LiveStream(
     } else if (state === "refused") {
       lamp("none", "This node asks for its token", [], "");
       byId("access").hidden = false;
+    } else if (state === "full") {
+      lamp("none", "Nothing is known of this node here", [{ text: "It answers; " + why + ". The page tries again by itself, and begins when somebody leaves." }], "");
     } else {
       lostAt = lostAt || nodeClock.now();
       lamp("red", "No connection to this node", [{ colour: "red", text: "Since " + clock(lostAt) + ": " + why + ". The page tries again by itself." }], "");

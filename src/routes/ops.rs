@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::access::refusal;
 use super::{access, actions, error_response, json_response, method_not_allowed, page};
 use crate::app::Node;
+use crate::db::orders_view;
 use crate::live::sampler::BUSY_ORDERS;
 use crate::openapi::Description;
 
@@ -32,6 +33,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .service(only_get("/mailboxes").route(web::get().to(mailboxes)))
                 // Opaque ids may hold slashes (protocol section 4).
                 .service(only_get("/orders/{order_id:.+}").route(web::get().to(order)))
+                .service(only_get("/journal").route(web::get().to(arrivals)))
                 .service(only_get("/journal/{delivery_id}/body").route(web::get().to(actions::body)))
                 .service(only_post("/journal/{delivery_id}/replay").route(web::post().to(actions::replay_arrival)))
                 .service(only_post("/chats/{chat_id}/enable").route(web::post().to(actions::enable_chat)))
@@ -94,6 +96,9 @@ struct MailboxesShown {
     node: String,
     mailboxes: Vec<orderhook_actors::mailbox::MailboxShown>,
     orders_active: usize,
+    /// How long even the luckiest hook waits for its transaction now; above a sixteenth of the answer deadline
+    /// hooks are refused.
+    standing_wait_micros: u64,
     /// The sender of this node.
     notifier: orderhook_actors::notifier_actor::NotifierShown,
     /// Orders whose events wait: the deepest first, then those that have stood the longest.
@@ -111,9 +116,11 @@ struct MailboxesShown {
     )
 )]
 pub(crate) async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
+    let mailboxes = node.mailboxes();
     let shown = MailboxesShown {
         node: node.name.to_string(),
-        mailboxes: node.mailboxes(),
+        standing_wait_micros: u64::try_from(node.standing_wait(&mailboxes).as_micros()).unwrap_or(u64::MAX),
+        mailboxes,
         orders_active: node.actors().orders.active(),
         notifier: node.notifier.shown(),
         busiest_orders: node.actors().orders.busiest(BUSY_ORDERS.0, BUSY_ORDERS.1),
@@ -163,6 +170,53 @@ pub(crate) async fn order(node: web::Data<Node>, request: HttpRequest) -> HttpRe
             HttpResponse::ServiceUnavailable()
                 .content_type(ContentType::plaintext())
                 .body("the database is away\n")
+        }
+    }
+}
+
+/// Whose arrivals are wanted.
+#[derive(Deserialize)]
+struct ArrivalsPage {
+    order_id: String,
+    before: Option<Uuid>,
+}
+
+/// What arrived under an order id, also when no order came of it: whatever could not be accepted leaves none.
+#[utoipa::path(
+    get,
+    path = "/api/journal",
+    params(
+        ("order_id" = String, Query, description = "SM's id of the order"),
+        ("before" = Option<Uuid>, Query, description = "Only events that arrived before this arrival"),
+    ),
+    security((), ("ops_token" = [])),
+    responses(
+        (status = 200, description = "The newest arrivals, none of an id that never arrived", body = crate::db::orders_view::ArrivalsView),
+        (status = 400, description = "The order or the arrival is no id", body = crate::openapi::ErrorBody),
+        (status = 401, description = "The token is wrong or missing", body = crate::openapi::ErrorBody),
+        (status = 503, description = "The database is away", body = crate::openapi::ErrorBody),
+    )
+)]
+pub(crate) async fn arrivals(node: web::Data<Node>, request: HttpRequest) -> HttpResponse {
+    let page = web::Query::<ArrivalsPage>::from_query(request.query_string()).ok();
+    let asked = page.and_then(|page| Some((OrderId::parse(&page.order_id).ok()?, page.before)));
+    let Some((order_id, before)) = asked else {
+        return refusal(
+            400,
+            "validation",
+            "order_id",
+            "must be the id of an order, and before that of an arrival",
+        );
+    };
+    let found = node
+        .database
+        .run(async move |database| orders_view::arrivals(&database, &order_id, before).await)
+        .await;
+    match found {
+        Ok(view) => json_response(&mut HttpResponseBuilder::new(StatusCode::OK), &view),
+        Err(error) => {
+            tracing::warn!(%error, "what arrived of an order could not be read for operations");
+            refusal(503, "unavailable", "", "the database is away")
         }
     }
 }

@@ -137,9 +137,38 @@ async fn the_page_shows_the_traffic_the_outage_and_the_story_of_an_order() {
     load.abort();
     let _ = load.await;
 
+    the_story_of_an_order_that_never_was(&chromium, &node).await;
     the_story_of_an_order(&chromium, &node).await;
     assert_eq!(chromium.faults().await, Vec::<String>::new());
     chromium.end().await;
+}
+
+/// Types an id into the search.
+async fn find(chromium: &Chromium, id: &str) {
+    let find = format!(
+        "document.getElementById('search-id').value = {}, document.querySelector('#search button').click(), true",
+        Value::from(id)
+    );
+    assert!(chromium.value::<bool>(&find).await);
+}
+
+/// What could not be accepted leaves no order, but what arrived of it is found.
+async fn the_story_of_an_order_that_never_was(chromium: &Chromium, node: &NodeClient) {
+    let id = "H-NEVER/1";
+    let (status, _) = node.send(with_lines("order.created", id, &[("4100017", "-1")])).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    find(chromium, id).await;
+    chromium
+        .until("document.querySelectorAll('#timeline li.rejected').length === 1")
+        .await;
+    let shown: String = chromium.value("document.getElementById('order').innerText").await;
+    for text in [id, "no order", "must not be negative", "Play again"] {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
+    find(chromium, "H-UNHEARD-OF").await;
+    chromium
+        .until("document.getElementById('order').innerText.includes('Nothing ever arrived')")
+        .await;
 }
 
 /// Found by search, whole, as text whatever it holds, and on a phone, too.
@@ -152,11 +181,7 @@ async fn the_story_of_an_order(chromium: &Chromium, node: &NodeClient) {
     let (status, _) = node.send(with_lines("order.changed", id, &[("4100017", "-1")])).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     node.accepted(bare("order.paid", id)).await;
-    let find = format!(
-        "document.getElementById('search-id').value = {}, document.querySelector('#search button').click(), true",
-        Value::from(id)
-    );
-    assert!(chromium.value::<bool>(&find).await);
+    find(chromium, id).await;
     chromium
         .until("document.querySelectorAll('#timeline li').length === 4")
         .await;
@@ -297,6 +322,28 @@ async fn a_page_that_is_left_open_comes_back_by_itself_and_does_not_grow() {
     chromium
         .until("document.getElementById('light').className === 'light green'")
         .await;
+
+    // A tab that its browser freezes in the background catches up when it is looked at again.
+    chromium.frozen(true).await;
+    let uptime = async || {
+        let state: Value = node.ops("/api/state").await.json().await.unwrap();
+        state["uptime_seconds"].as_u64().unwrap()
+    };
+    let began = uptime().await;
+    node.accepted(with_lines("order.created", "H2", &[("A", "1")])).await;
+    while uptime().await < began + 10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let seen: u64 = chromium.value("page.state.uptime_seconds").await;
+    assert!(seen < began + 8, "the tab was not frozen: {began} {seen}");
+    chromium.frozen(false).await;
+    chromium
+        .until(&format!(
+            "document.getElementById('light').className === 'light green' && page.state.uptime_seconds >= {}",
+            began + 10
+        ))
+        .await;
+    chromium.until("figures.sum('hooks.created') === 2").await;
 
     // Hours of rows leave 15 minutes of them.
     let grown = "(() => { for (let i = 1; i <= 20000; i++) { const row = figures.rows[0].slice(); \

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chromiumoxide::Page;
 use chromiumoxide::browser::{Browser, BrowserConfig};
 use chromiumoxide::cdp::browser_protocol::emulation::{MediaFeature, SetDeviceMetricsOverrideParams};
+use chromiumoxide::cdp::browser_protocol::page::{SetWebLifecycleStateParams, SetWebLifecycleStateState};
 use chromiumoxide::page::ScreenshotParams;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -94,6 +95,16 @@ impl Chromium {
         self.page.execute(metrics).await.unwrap();
         let scheme = MediaFeature::new("prefers-color-scheme", scheme);
         self.page.emulate_media_features(vec![scheme]).await.unwrap();
+    }
+
+    /// Freezes the tab, as browsers do with those in the background, or wakes it again.
+    pub(crate) async fn frozen(&self, frozen: bool) {
+        let state = if frozen {
+            SetWebLifecycleStateState::Frozen
+        } else {
+            SetWebLifecycleStateState::Active
+        };
+        self.page.execute(SetWebLifecycleStateParams::new(state)).await.unwrap();
     }
 
     /// What an expression of JavaScript is.

@@ -59,6 +59,12 @@ async fn a_held_order_shows_its_depth_and_how_long_and_the_page_answers_all_the_
         assert_eq!(state["busiest_orders"][0]["order_id"], "H1");
         assert_eq!(state["busiest_orders"][0]["depth"], 4);
         assert_eq!(state["light"]["colour"], "yellow", "{}", state["light"]);
+        let reasons = state["light"]["reasons"].to_string();
+        assert!(
+            reasons.contains("2 of 3 hooks were refused with 429") && reasons.contains("a queue is full"),
+            "{reasons}"
+        );
+        assert!(!reasons.contains("over capacity"), "{reasons}");
         assert!(viewer.column("depth.order").contains(&Some(4)));
         assert_eq!(viewer.sum("busy"), 2);
         client.batch_execute("COMMIT").await.unwrap();

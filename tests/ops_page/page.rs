@@ -177,3 +177,44 @@ async fn a_rejected_event_stands_in_the_history_where_it_arrived() {
     assert!(order["events"][0]["body_bytes"].as_i64().unwrap() > 50);
     assert_eq!(order["notices"][0]["attempts"], 0);
 }
+
+#[actix_rt::test]
+async fn an_order_of_which_nothing_could_be_accepted_has_its_story_all_the_same() {
+    let database = TestDatabase::create().await;
+    let app = TestApp::start(database.url(), &[]).await;
+    for quantity in ["-1", "-2"] {
+        let (status, _) = app.send(with_lines("order.created", "H1/#?", &[("A", quantity)])).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+    }
+    // There is no order.
+    assert_eq!(app.ops("/api/orders/H1%2F%23%3F").await.status(), StatusCode::NOT_FOUND);
+    let arrivals = app.ops("/api/journal?order_id=H1%2F%23%3F").await;
+    assert_eq!(arrivals.status(), StatusCode::OK);
+    let arrivals: Value = arrivals.json().await.unwrap();
+    let events = arrivals["events"].as_array().unwrap();
+    assert_eq!(events.len(), 2, "{arrivals}");
+    for event in events {
+        assert_eq!(
+            (&event["event"], &event["outcome"]),
+            (&json!("created"), &json!("rejected"))
+        );
+        assert_eq!(event["errors"][0]["field"], "payload.positions[0].quantity");
+    }
+    assert_eq!(arrivals["events_before"], Value::Null);
+    let before = events[1]["delivery_id"].as_str().unwrap();
+    let earlier: Value = app
+        .ops(&format!("/api/journal?order_id=H1%2F%23%3F&before={before}"))
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(earlier["events"][0]["delivery_id"], events[0]["delivery_id"]);
+    assert_eq!(earlier["events"].as_array().unwrap().len(), 1);
+    // Nothing ever came of this one.
+    let none: Value = app.ops("/api/journal?order_id=H2").await.json().await.unwrap();
+    assert_eq!(none["events"], json!([]));
+    for wrong in ["", "?order_id=", "?order_id=H1&before=1"] {
+        let refused = app.ops(&format!("/api/journal{wrong}")).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}

@@ -206,7 +206,8 @@ async fn what_needs_a_person_is_shown_and_counted() {
     let state = viewer
         .until("state", |state| state["light"]["colour"] == "yellow")
         .await;
-    assert_eq!(state["light"]["reasons"].as_array().unwrap().len(), 4, "{state}");
+    assert_eq!(found["fresh_rejects_count"], 1);
+    assert_eq!(state["light"]["reasons"].as_array().unwrap().len(), 5, "{state}");
     for gauge in [
         "orderhook_stores_without_chat",
         "orderhook_chats_disabled",
@@ -221,4 +222,36 @@ async fn what_needs_a_person_is_shown_and_counted() {
     viewer
         .until("attention", |found| found["stores_without_chat_count"] == 0)
         .await;
+}
+
+#[actix_rt::test]
+async fn a_pool_in_which_nobody_sends_is_red_and_says_who_sends_when_somebody_does() {
+    let database = TestDatabase::create().await;
+    // Somebody who is no node of ours holds the sender's lock.
+    let holder = database.client().await;
+    let lock = orderhook::db::leader::LOCK;
+    holder.execute("SELECT pg_advisory_lock($1)", &[&lock]).await.unwrap();
+    let node = TestProcess::start(database.url(), &["--node", "orders-1"]).await;
+    let mut viewer = Viewer::open(&node, None).await;
+    let found = viewer.until("attention", |found| !found["read_at"].is_null()).await;
+    assert_eq!(found["sender"], Value::Null);
+    let state = viewer
+        .until("state", |state| state["uptime_seconds"].as_u64() >= Some(20))
+        .await;
+    assert_eq!(
+        state["light"]["colour"], "green",
+        "a takeover may take a while: {}",
+        state["light"]
+    );
+    let state = viewer.until("state", |state| state["light"]["colour"] == "red").await;
+    assert!(
+        state["light"]["reasons"]
+            .to_string()
+            .contains("No node has sent to Telegram")
+    );
+    holder.execute("SELECT pg_advisory_unlock($1)", &[&lock]).await.unwrap();
+    viewer.until("state", |state| state["light"]["colour"] == "green").await;
+    let found = viewer.until("attention", |found| !found["sender"].is_null()).await;
+    assert_eq!(found["sender"]["node"], "orders-1");
+    assert!(found["sender"]["silent_seconds"].as_i64().unwrap() <= 10);
 }

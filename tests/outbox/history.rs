@@ -7,7 +7,7 @@ use crate::fixture::{Fixture, peek};
 use orderhook_actors::ports::Outbox;
 
 /// The signature to prepare it with, the statement, and how it is executed.
-const STATEMENTS: [(&str, &str, &str); 14] = [
+const STATEMENTS: [(&str, &str, &str); 15] = [
     (
         "peek(bigint[], bigint, bigint, bigint[])",
         include_str!("../../sql/queries/outbox_peek.sql"),
@@ -51,6 +51,11 @@ const STATEMENTS: [(&str, &str, &str); 14] = [
         "conflicts(bigint)",
         include_str!("../../sql/queries/conflicts.sql"),
         "conflicts(20)",
+    ),
+    (
+        "rejects(bigint)",
+        include_str!("../../sql/queries/rejects.sql"),
+        "rejects(20)",
     ),
     (
         "announced(bigint)",

@@ -12,6 +12,8 @@ fn well() -> Seen {
         late: 0,
         unavailable: 0,
         busy: 0,
+        queue_refusals: 0,
+        standing_wait: Duration::ZERO,
         answer_deadline: Duration::from_secs(2),
         crowded_orders: 0,
         order_queue: 128,
@@ -19,7 +21,8 @@ fn well() -> Seen {
         commits_failed: 0,
         commits_waiting: 20,
         commit_queue: 8192,
-        uncounted: None,
+        uncounted: Vec::new(),
+        nobody_sends: Duration::from_secs(3),
         notices_pending: 4,
         oldest_notice: Duration::from_secs(1),
         outbox_limit: Duration::from_secs(300),
@@ -27,6 +30,7 @@ fn well() -> Seen {
         failing_chats: 0,
         stores_without_chat: 0,
         chats_disabled: 0,
+        fresh_rejects: 0,
         fresh_conflicts: 0,
         orders_announced: 0,
     }
@@ -73,7 +77,7 @@ fn whatever_keeps_sm_from_its_answer_is_red() {
     // What follows from that is no reason of its own.
     let (colour, text) = with(|seen| {
         (seen.database, seen.commits_failed) = (Some("gone".to_owned()), 3);
-        seen.uncounted = Some("gone".to_owned());
+        seen.uncounted = vec![("The outbox", "gone".to_owned())];
     });
     assert!(colour == Colour::Red && text.contains("gone"), "{text}");
     let (colour, text) = with(|seen| seen.draining = true);
@@ -91,21 +95,48 @@ fn whatever_keeps_sm_from_its_answer_is_red() {
 }
 
 #[test]
+fn whatever_wakes_somebody_up_is_red() {
+    // As the alerts of the same names are critical.
+    let (colour, text) = with(|seen| seen.busy = 3000);
+    assert!(colour == Colour::Red && text.contains("3000 of 3000"), "{text}");
+    let (colour, text) = with(|seen| {
+        (seen.busy, seen.standing_wait) = (151, Duration::from_millis(140));
+    });
+    assert!(
+        colour == Colour::Red && text.contains("even the luckiest hook waits 140 ms"),
+        "{text}"
+    );
+    let (colour, text) = with(|seen| seen.nobody_sends = Duration::from_secs(31));
+    assert!(colour == Colour::Red && text.contains("for 31 s"), "{text}");
+    let (colour, text) = with(|seen| seen.token_refused = true);
+    assert!(colour == Colour::Red && text.contains("token"), "{text}");
+    let (colour, text) = with(|seen| seen.oldest_notice = Duration::from_secs(301));
+    assert!(colour == Colour::Red && text.contains("5m 1s"), "{text}");
+}
+
+#[test]
 fn what_can_wait_an_hour_is_yellow() {
     let changes: [(Change, &str); 17] = [
         (|seen| seen.unavailable = 29, "29 of 3000 hooks were answered 503"),
         (|seen| seen.late = 29, "29 of 3000"),
-        (|seen| seen.busy = 1, "429"),
+        (|seen| seen.busy = 150, "150 of 3000 hooks were refused with 429"),
+        // One order that SM repeats without end, on a node that has little else to do.
+        (
+            |seen| (seen.answered, seen.busy, seen.queue_refusals) = (6, 5, 5),
+            "5 of 6 hooks were refused with 429 during the last 30 s: a queue is full",
+        ),
+        (|seen| seen.fresh_rejects = 1, "1 hook was rejected for good"),
         (|seen| seen.crowded_orders = 3, "half full: 3. One may hold 128"),
         (
             |seen| seen.standing = standing(1250),
             "order H1 has been under way for 1.2 s",
         ),
         (|seen| seen.commits_failed = 2, "2 group commits failed"),
-        (|seen| seen.uncounted = Some("a lock".to_owned()), "not known: a lock"),
+        (
+            |seen| seen.uncounted = vec![("How many notices wait", "a lock".to_owned())],
+            "How many notices wait is not known: a lock",
+        ),
         (|seen| seen.commits_waiting = 2048, "2048 commits"),
-        (|seen| seen.token_refused = true, "token"),
-        (|seen| seen.oldest_notice = Duration::from_secs(301), "5m 1s"),
         (|seen| seen.failing_chats = 2, "2 chats wait"),
         (|seen| seen.stores_without_chat = 1, "1 store has open orders"),
         (|seen| seen.stores_without_chat = 2, "2 stores have open orders"),
@@ -131,6 +162,23 @@ fn limits_are_met_exactly() {
     assert_eq!(with(|seen| seen.oldest_notice = seen.outbox_limit).0, Colour::Green);
     assert_eq!(with(|seen| seen.standing = standing(999)).0, Colour::Green);
     assert_eq!(with(|seen| seen.commits_waiting = 2047).0, Colour::Green);
+    assert_eq!(with(|seen| seen.nobody_sends = NOBODY_SENDS).0, Colour::Green);
+}
+
+#[test]
+fn what_was_refused_at_the_door_and_what_by_a_queue_are_told_apart() {
+    let mut seen = well();
+    (seen.busy, seen.queue_refusals) = (200, 50);
+    let reasons = light(&seen).reasons;
+    let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
+    assert!(
+        texts[0].starts_with("150 of 3000") && texts[0].contains("over capacity"),
+        "{texts:?}"
+    );
+    assert!(
+        texts[1].starts_with("50 of 3000") && texts[1].contains("a queue is full"),
+        "{texts:?}"
+    );
 }
 
 #[test]
