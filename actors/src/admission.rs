@@ -5,13 +5,16 @@
 //! hook had to wait that long, the node is over capacity; one slow order, or one long transaction, is not
 //! mistaken for that. Then hooks are refused at the door, `order.created` last of all: without an answer to it
 //! SM cancels a real order, everything else is only told again.
+//!
+//! A queue also grows old when the database stands still. That is no lack of capacity, and another node may
+//! reach a database that this one does not: the refusal says so ([`DeliverError`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::error::DeliverError;
 use crate::mailbox::MailboxStats;
-use crate::metrics;
 
 /// How much it costs a customer that a hook is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub enum Importance {
 pub struct Admission {
     /// Within this time a hook must be answered.
     answer_time: Duration,
+    /// The most commits of one transaction.
+    batch_rows: usize,
     /// The mailboxes of the persistence actors.
     waiting: Arc<MailboxStats>,
     started: Instant,
@@ -36,6 +41,8 @@ pub struct Admission {
     shortest: AtomicU64,
     /// The shortest wait of the last interval, in microseconds.
     standing: AtomicU64,
+    /// When the last transaction was committed, in microseconds since `started`.
+    committed: AtomicU64,
 }
 
 const NONE: u64 = u64::MAX;
@@ -43,30 +50,42 @@ const INTERVAL: Duration = Duration::from_millis(50);
 
 impl Admission {
     /// Admits everything until hooks wait.
-    pub(crate) fn new(answer_time: Duration, waiting: Arc<MailboxStats>) -> Arc<Self> {
+    pub(crate) fn new(answer_time: Duration, batch_rows: usize, waiting: Arc<MailboxStats>) -> Arc<Self> {
         Arc::new(Self {
             answer_time,
+            batch_rows,
             waiting,
             started: Instant::now(),
             interval: AtomicU64::new(0),
             shortest: AtomicU64::new(NONE),
             standing: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
         })
     }
 
-    /// Whether a hook may come in. What is refused here costs neither parsing nor an actor.
-    #[must_use]
-    pub fn admits(&self, importance: Importance) -> bool {
+    /// Lets a hook in. What is refused here costs neither parsing nor an actor.
+    ///
+    /// # Errors
+    /// [`DeliverError::Busy`] over capacity, [`DeliverError::Unavailable`] when nothing is committed any more.
+    pub fn admit(&self, importance: Importance) -> Result<(), DeliverError> {
         let inside = self.waiting.depth();
-        // Whatever the last interval was like: whoever comes now is served at once.
-        if inside == 0 {
-            return true;
+        // Whatever the last interval was like: whoever comes now is in the next transaction. After a stall of
+        // the database this is what a node with little traffic finds.
+        if inside < self.batch_rows {
+            return Ok(());
         }
         let (longest_wait, most_inside) = match importance {
             Importance::Created => (self.answer_time * 3 / 4, self.waiting.bound()),
             Importance::Other => (self.answer_time / 16, self.waiting.bound() / 2),
         };
-        inside < most_inside && self.standing() <= longest_wait
+        if inside < most_inside && self.standing() <= longest_wait {
+            return Ok(());
+        }
+        let committed = Duration::from_micros(self.committed.load(Ordering::Relaxed));
+        if self.started.elapsed().saturating_sub(committed) > self.answer_time / 4 {
+            return Err(DeliverError::Unavailable);
+        }
+        Err(DeliverError::Busy)
     }
 
     /// How long even the luckiest hook waited for its transaction in the last interval.
@@ -83,8 +102,12 @@ impl Admission {
         self.waited(self.answer_time.saturating_sub(left), now);
     }
 
+    /// A transaction has committed.
+    pub(crate) fn transaction_committed(&self) {
+        self.committed.store(micros(self.started.elapsed()), Ordering::Relaxed);
+    }
+
     fn waited(&self, shortest: Duration, now: Instant) {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(NONE - 1);
         self.shortest.fetch_min(micros(shortest), Ordering::Relaxed);
         let (now, began) = (micros(now - self.started), self.interval.load(Ordering::Relaxed));
         if now.saturating_sub(began) < micros(INTERVAL) {
@@ -98,10 +121,14 @@ impl Admission {
             let shortest = self.shortest.swap(NONE, Ordering::Relaxed);
             if shortest != NONE {
                 self.standing.store(shortest, Ordering::Relaxed);
-                ::metrics::gauge!(metrics::STANDING_WAIT_SECONDS).set(Duration::from_micros(shortest));
             }
         }
     }
+}
+
+/// A time in microseconds, never [`NONE`].
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(NONE - 1)
 }
 
 #[cfg(test)]
@@ -110,14 +137,18 @@ mod tests {
     use crate::persistence_actor::PersistenceCommand;
 
     const ANSWER_TIME: Duration = Duration::from_secs(2);
+    const BATCH_ROWS: usize = 10;
+    const BOUND: usize = 100;
 
     fn admission(inside: usize) -> (Arc<Admission>, Arc<MailboxStats>) {
         let stats = MailboxStats::new::<PersistenceCommand>("persistence");
-        stats.opened(100);
+        stats.opened(BOUND);
         for _ in 0..inside {
-            stats.entered(0, 1, 100);
+            stats.entered(0, 1, BOUND);
         }
-        (Admission::new(ANSWER_TIME, Arc::clone(&stats)), stats)
+        let admission = Admission::new(ANSWER_TIME, BATCH_ROWS, Arc::clone(&stats));
+        admission.transaction_committed();
+        (admission, stats)
     }
 
     /// Intervals of one wait each.
@@ -129,50 +160,61 @@ mod tests {
     }
 
     #[test]
-    fn a_node_without_a_queue_admits_everything() {
-        let (admission, _) = admission(1);
+    fn a_node_whose_hooks_do_not_wait_admits_everything() {
+        let (admission, _) = admission(BATCH_ROWS);
         waits(&admission, &[3]);
-        assert!(admission.admits(Importance::Other));
-        assert!(admission.admits(Importance::Created));
+        assert_eq!(admission.admit(Importance::Other), Ok(()));
+        assert_eq!(admission.admit(Importance::Created), Ok(()));
     }
 
     #[test]
     fn when_everybody_waits_created_is_still_admitted_and_the_others_are_not() {
-        let (admission, _) = admission(1);
+        let (admission, _) = admission(BATCH_ROWS);
         waits(&admission, &[300]);
-        assert!(!admission.admits(Importance::Other));
-        assert!(admission.admits(Importance::Created));
+        assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
+        assert_eq!(admission.admit(Importance::Created), Ok(()));
     }
 
     #[test]
     fn created_is_refused_when_it_could_not_be_answered_in_time() {
-        let (admission, _) = admission(1);
+        let (admission, _) = admission(BATCH_ROWS);
         waits(&admission, &[300, 1600]);
-        assert!(!admission.admits(Importance::Created));
+        assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Busy));
     }
 
     #[test]
     fn one_that_did_not_wait_shows_that_the_node_keeps_up() {
-        let (admission, _) = admission(1);
+        let (admission, _) = admission(BATCH_ROWS);
         let within = admission.started + INTERVAL / 2;
         admission.waited(Duration::from_millis(1), within);
         admission.waited(Duration::from_millis(900), admission.started + INTERVAL);
-        assert!(admission.admits(Importance::Other));
+        assert_eq!(admission.admit(Importance::Other), Ok(()));
     }
 
     #[test]
-    fn once_the_queue_is_empty_everybody_is_admitted_again() {
-        let (admission, stats) = admission(1);
+    fn an_old_queue_that_the_next_transaction_empties_refuses_nobody() {
+        let (admission, stats) = admission(BATCH_ROWS);
         waits(&admission, &[1900]);
-        assert!(!admission.admits(Importance::Created));
-        stats.left(0, 1, 100);
-        assert!(admission.admits(Importance::Other));
+        assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Busy));
+        stats.left(0, 1, BOUND);
+        assert_eq!(admission.admit(Importance::Other), Ok(()));
     }
 
     #[test]
     fn half_of_the_places_is_kept_for_created() {
-        let (admission, _) = admission(50);
-        assert!(!admission.admits(Importance::Other));
-        assert!(admission.admits(Importance::Created));
+        let (admission, _) = admission(BOUND / 2);
+        assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
+        assert_eq!(admission.admit(Importance::Created), Ok(()));
+    }
+
+    #[test]
+    fn while_nothing_is_committed_the_refusal_is_not_for_lack_of_capacity() {
+        let (mut admission, _) = admission(BOUND);
+        assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Busy));
+        // The last commit was so long ago.
+        Arc::get_mut(&mut admission).unwrap().started -= ANSWER_TIME / 2;
+        assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Unavailable));
+        admission.transaction_committed();
+        assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Busy));
     }
 }

@@ -192,7 +192,12 @@ impl PersistenceActor {
         }
         let batch = self.take_batch();
         self.flushing += 1;
-        let flush = flush::flush(Arc::clone(&self.store), batch, Arc::clone(&self.notices_written));
+        let outside = flush::Outside {
+            store: Arc::clone(&self.store),
+            notices_written: Arc::clone(&self.notices_written),
+            admission: Arc::clone(&self.admission),
+        };
+        let flush = flush::flush(outside, batch);
         context.spawn(flush.into_actor(self).map(|(), actor, context| {
             actor.flushing -= 1;
             actor.flush(context);

@@ -62,7 +62,11 @@ impl Actors {
         let persistence_stats = MailboxStats::new::<PersistenceCommand>("persistence");
         let answers_stats = MailboxStats::new::<AnswersCommand>("answers");
 
-        let admission = Admission::new(settings.answer_time, Arc::clone(&persistence_stats));
+        let admission = Admission::new(
+            settings.answer_time,
+            settings.persistence.batch_rows,
+            Arc::clone(&persistence_stats),
+        );
         let persistence = PersistenceHandle::start(
             arbiters,
             settings.persistence,

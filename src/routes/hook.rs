@@ -184,8 +184,8 @@ async fn answer(
     };
     unanswered.read(&body);
     let importance = importance_of(&body);
-    if !node.actors().admission.admits(importance) {
-        let refused = at_the_door(&ErrorBody::overload(), DeliverError::Busy.as_str());
+    if let Err(error) = node.actors().admission.admit(importance) {
+        let refused = at_the_door(&refusal(error), error.as_str());
         let event = match importance {
             Importance::Created => EventKind::Created.as_str(),
             Importance::Other => NO_EVENT,
@@ -225,16 +225,22 @@ fn note_answer(node: &Node, taken: &Taken, deadline: Instant) {
     }
 }
 
-/// Over capacity is 429 and goes back to SM; every other refusal is 503 and another node may do
-/// better (protocol section 3).
 fn respond(taken: &Taken) -> HttpResponse {
     match &taken.verdict {
         Verdict::Acknowledged(acknowledged) => ok(&answer_of(taken.kind, acknowledged)),
         Verdict::Rejected(rejection) => error_response(&ErrorBody::validation(rejection)),
-        Verdict::Refused(DeliverError::Busy) => error_response(&ErrorBody::overload()),
-        Verdict::Refused(
-            DeliverError::Deadline | DeliverError::Unavailable | DeliverError::Unstorable | DeliverError::Stopping,
-        ) => error_response(&ErrorBody::unavailable()),
+        Verdict::Refused(error) => error_response(&refusal(*error)),
+    }
+}
+
+/// Over capacity is 429 and goes back to SM; every other refusal is 503 and another node may do
+/// better (protocol section 3).
+fn refusal(error: DeliverError) -> ErrorBody {
+    match error {
+        DeliverError::Busy => ErrorBody::overload(),
+        DeliverError::Deadline | DeliverError::Unavailable | DeliverError::Unstorable | DeliverError::Stopping => {
+            ErrorBody::unavailable()
+        }
     }
 }
 

@@ -17,4 +17,5 @@ mod life;
 mod logs;
 mod nodes;
 mod operations;
+mod overload;
 mod repeats;

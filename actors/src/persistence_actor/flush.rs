@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::{NoticesWritten, Pending};
+use crate::admission::Admission;
 use crate::error::DeliverError;
 use crate::mailbox::Working;
 use crate::metrics;
@@ -29,6 +30,13 @@ impl Sent {
     }
 }
 
+/// What a flush needs of the outside.
+pub(super) struct Outside {
+    pub(super) store: Arc<dyn OrderStore>,
+    pub(super) notices_written: NoticesWritten,
+    pub(super) admission: Arc<Admission>,
+}
+
 /// The pause before a batch that failed in passing is sent again, doubled up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(320);
@@ -36,7 +44,7 @@ const LAST_PAUSE: Duration = Duration::from_millis(320);
 /// Commits a batch. What is past its deadline is dropped before it is sent (invariant 5); a row that
 /// cannot be stored is separated from the others and fails alone; a failure that passes is tried
 /// again as long as a deadline allows, by time and not by count.
-pub(super) async fn flush(store: Arc<dyn OrderStore>, batch: Vec<Pending>, notices_written: NoticesWritten) {
+pub(super) async fn flush(outside: Outside, batch: Vec<Pending>) {
     let batch = batch
         .into_iter()
         .map(|pending| Sent {
@@ -52,16 +60,16 @@ pub(super) async fn flush(store: Arc<dyn OrderStore>, batch: Vec<Pending>, notic
         if part.len() == 1 && together > 1 {
             ::metrics::counter!(metrics::COMMIT_ROWS_ISOLATED_TOTAL).increment(1);
         }
-        told |= commit_part(&*store, part, &mut parts).await;
+        told |= commit_part(&outside, part, &mut parts).await;
     }
     if told {
-        notices_written();
+        (outside.notices_written)();
     }
 }
 
 /// Commits one part and returns whether it left notices for the sender. A part that holds a row
 /// that cannot be stored goes back in halves.
-async fn commit_part(store: &dyn OrderStore, mut part: Vec<Sent>, parts: &mut Vec<Vec<Sent>>) -> bool {
+async fn commit_part(outside: &Outside, mut part: Vec<Sent>, parts: &mut Vec<Vec<Sent>>) -> bool {
     let mut pause = FIRST_PAUSE;
     loop {
         drop_expired(&mut part);
@@ -70,9 +78,10 @@ async fn commit_part(store: &dyn OrderStore, mut part: Vec<Sent>, parts: &mut Ve
         }
         let started = Instant::now();
         let commits = part.iter().map(|sent| Arc::clone(&sent.commit)).collect();
-        let result = store.commit(commits).await;
+        let result = outside.store.commit(commits).await;
         match result {
             Ok(committed) => {
+                outside.admission.transaction_committed();
                 ::metrics::histogram!(metrics::COMMIT_SECONDS).record(started.elapsed());
                 record_rows(part.len());
                 return answer_all(part, committed);

@@ -1,0 +1,61 @@
+//! More hooks than the database can take: who is refused, with what, and who is not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::bodies::{bare, with_lines};
+use crate::support::app::TestApp;
+use crate::support::database::TestDatabase;
+
+/// Every transaction takes a quarter of a second, so that a node carries 512 hooks a second at most.
+const SLOW: &str = "
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.25); RETURN NULL; END $$;
+    CREATE TRIGGER slow AFTER INSERT ON order_arrivals FOR EACH STATEMENT EXECUTE FUNCTION slow()";
+
+/// Each waits for its answer before it sends the next order.
+const SENDERS: usize = 500;
+
+#[actix_rt::test]
+async fn over_capacity_other_events_are_sent_back_and_created_is_not() {
+    let database = TestDatabase::create().await;
+    let app = TestApp::start(database.url(), &[]).await;
+    app.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
+    database.client().await.batch_execute(SLOW).await.unwrap();
+    let running = Arc::new(AtomicBool::new(true));
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|sender| {
+            let (client, running) = (app.client.clone(), Arc::clone(&running));
+            tokio::spawn(async move {
+                let mut statuses = Vec::new();
+                while running.load(Ordering::Relaxed) {
+                    let id = format!("S{sender}-{}", statuses.len());
+                    statuses.push(client.send(with_lines("order.created", &id, &[("A", "1")])).await.0);
+                }
+                statuses
+            })
+        })
+        .collect();
+    // The others are refused from a sixteenth of the two seconds on.
+    while standing_wait(&app).await < 125_000.0 {
+        tokio::task::yield_now().await;
+    }
+    let (status, answer) = app.send(bare("order.paid", "H1")).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{answer}");
+    assert_eq!(answer["errors"][0]["type"], "overload", "{answer}");
+    running.store(false, Ordering::Relaxed);
+    for sender in senders {
+        let statuses = sender.await.unwrap();
+        assert!(statuses.iter().all(|status| *status == StatusCode::OK), "{statuses:?}");
+    }
+    // Nobody waits any more.
+    app.accepted(bare("order.paid", "H1")).await;
+}
+
+/// In microseconds.
+async fn standing_wait(app: &TestApp) -> f64 {
+    let mailboxes: Value = app.ops("/api/mailboxes").await.json().await.unwrap();
+    mailboxes["standing_wait_micros"].as_f64().unwrap()
+}
