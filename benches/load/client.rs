@@ -38,8 +38,8 @@ pub(crate) struct Answers {
     pub(crate) refused_latency: Histogram<u64>,
 }
 
-impl Answers {
-    fn new() -> Self {
+impl Default for Answers {
+    fn default() -> Self {
         let micros = || Histogram::new_with_bounds(1, 60_000_000, 3).unwrap();
         Self {
             accepted: 0,
@@ -51,7 +51,9 @@ impl Answers {
             refused_latency: micros(),
         }
     }
+}
 
+impl Answers {
     fn count(&mut self, play: &Play, status: u16, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap().max(1);
         if status == 200 {
@@ -84,8 +86,8 @@ pub(crate) struct Orders {
     pub(crate) stores: (u32, u32),
     /// All connections play changes of this one order.
     pub(crate) only: Option<u64>,
-    /// Only the first event of every order.
-    pub(crate) created_only: bool,
+    /// Only this one event of every order.
+    pub(crate) only_event: Option<usize>,
 }
 
 impl Orders {
@@ -94,7 +96,7 @@ impl Orders {
         lines: 8,
         stores: (STORE, STORE),
         only: None,
-        created_only: false,
+        only_event: None,
     };
 
     /// A number for something that was never sent before.
@@ -109,7 +111,7 @@ impl Orders {
         Play {
             script: Script::of_store(self.lines, store),
             order: self.only.unwrap_or_else(Self::next),
-            event: usize::from(self.only.is_some()),
+            event: self.only_event.unwrap_or(usize::from(self.only.is_some())),
             orders: self,
         }
     }
@@ -141,9 +143,10 @@ impl Play {
             self.event = 3 - self.event;
             return;
         }
-        self.event += 1;
-        if self.event == EVENTS.len() || self.orders.created_only {
-            self.event = 0;
+        if self.orders.only_event.is_none() {
+            self.event = (self.event + 1) % EVENTS.len();
+        }
+        if self.event == 0 || self.orders.only_event.is_some() {
             self.order = Orders::next();
         }
     }
@@ -185,7 +188,7 @@ pub(crate) struct Closed {
 
 /// Plays a closed loop.
 pub(crate) async fn closed_loop(addr: SocketAddr, run: Closed) -> Answers {
-    let answers = Arc::new(Mutex::new(Answers::new()));
+    let answers = Arc::new(Mutex::new(Answers::default()));
     let begin = Instant::now() + run.warm_up;
     let end = begin + run.time;
     let mut tasks = Vec::new();
@@ -267,7 +270,25 @@ struct IdleConnections {
 /// Plays an open loop. A thread of its own sends at the moments that are due: the timers of an event loop
 /// are too coarse for that.
 pub(crate) async fn open_loop(addr: SocketAddr, run: Open) -> Answers {
-    let answers = Arc::new(Mutex::new(Answers::new()));
+    let answers = Arc::default();
+    let left_out = play_open_loop(addr, run, Arc::clone(&answers)).await;
+    Answers {
+        left_out,
+        elapsed: run.time,
+        ..take(&answers)
+    }
+}
+
+/// Answers that are counted while others look at them.
+pub(crate) type Counted = Arc<Mutex<Answers>>;
+
+/// What was counted since it was taken the last time.
+pub(crate) fn take(counted: &Counted) -> Answers {
+    std::mem::take(&mut *counted.lock().unwrap())
+}
+
+/// Plays an open loop, counts in `answers`, and returns how many requests were left out.
+pub(crate) async fn play_open_loop(addr: SocketAddr, run: Open, answers: Counted) -> u64 {
     let idle = Arc::new(IdleConnections::default());
     let begin = Instant::now() + run.warm_up;
     let end = begin + run.time;
@@ -324,10 +345,7 @@ pub(crate) async fn open_loop(addr: SocketAddr, run: Open) -> Answers {
     for reader in readers {
         let _ = reader.await;
     }
-    let mut answers = std::mem::replace(&mut *answers.lock().unwrap(), Answers::new());
-    answers.left_out = sender.join().unwrap();
-    answers.elapsed = run.time;
-    answers
+    sender.join().unwrap()
 }
 
 /// Returns how many requests were left out.

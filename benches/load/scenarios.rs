@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Bench;
-use crate::client::{Answers, Closed, Open, Orders, WhenBusy, closed_loop, open_loop};
+use crate::client::{Answers, Closed, Counted, Open, Orders, WhenBusy, closed_loop, open_loop, play_open_loop, take};
 use crate::process::Service;
 
 /// The answer deadline of a node with default settings, in milliseconds.
@@ -152,29 +152,28 @@ impl Bench<'_> {
         self.figures.note("scale closed 64 empty hooks/s", empty);
         drop(node);
 
-        for lines in [1, 9] {
+        let active = Orders {
+            stores: OTHER_STORES,
+            ..Orders::USUAL
+        };
+        // An order of which only the payment is known has no document: what it takes is its actor.
+        let held = [
+            ("without document", 8, PAID),
+            ("of 1 line", 1, CREATED),
+            ("of 9 lines", 9, CREATED),
+        ];
+        for (what, lines, event) in held {
             let node = self.node().await;
-            let before = node.resident();
-            let active = Orders {
+            let orders = Orders {
                 lines,
-                stores: OTHER_STORES,
-                created_only: true,
-                ..Orders::USUAL
+                only_event: Some(event),
+                ..active
             };
-            let mut held = 0;
-            while held < ACTIVE_ORDERS {
-                let run = Closed {
-                    connections: 256,
-                    warm_up: Duration::ZERO,
-                    time: Duration::from_secs(1),
-                    orders: active,
-                };
-                closed_loop(node.hooks, run).await;
-                held = active_orders(&node).await;
-            }
-            let bytes = (node.resident() - before) as f64 / held as f64;
-            self.figures
-                .note(format!("scale bytes per active order of {lines} lines"), bytes);
+            // Without what a node takes when the first hooks come.
+            let first = hold(&node, orders, ACTIVE_ORDERS / 10).await;
+            let last = hold(&node, orders, ACTIVE_ORDERS).await;
+            let bytes = (last.resident - first.resident) / (last.orders - first.orders);
+            self.figures.note(format!("scale bytes per active order {what}"), bytes);
             if lines == 9 {
                 let rate = closed_loop(node.hooks, self.closed(64)).await.rate();
                 self.figures.note("scale closed 64 with 100000 active hooks/s", rate);
@@ -221,35 +220,41 @@ impl Bench<'_> {
     async fn soak(&mut self) {
         let node = self.node().await;
         let pieces = self.args.soak_minutes * 2;
-        let mut resident = Vec::new();
-        let (mut accepted, mut slowest) = (0, 0.0_f64);
-        for piece in 0..pieces {
-            let answers = open_loop(
-                node.hooks,
-                Open {
-                    warm_up: Duration::ZERO,
-                    ..self.open(3000.0, Duration::from_secs(30), Orders::USUAL)
-                },
-            )
-            .await;
-            assert!(answers.refused.is_empty(), "{:?}", answers.refused);
-            accepted += answers.accepted;
-            slowest = slowest.max(answers.millis(99.9));
-            resident.push(node.resident() as f64 / 1024.0 / 1024.0);
-            eprintln!(
-                "soak {:.1} min: {:.1} MiB, p99 {:.2} ms, {} active orders",
-                (piece + 1) as f64 / 2.0,
-                resident[resident.len() - 1],
-                answers.millis(99.0),
-                active_orders(&node).await
-            );
-        }
+        let counted = Counted::default();
+        let played = Open {
+            warm_up: Duration::ZERO,
+            ..self.open(3000.0, Duration::from_mins(self.args.soak_minutes), Orders::USUAL)
+        };
+        let playing = play_open_loop(node.hooks, played, Counted::clone(&counted));
+        let watching = async {
+            let (mut accepted, mut worst, mut resident) = (0, 0.0_f64, Vec::new());
+            let mut looks = tokio::time::interval(Duration::from_secs(30));
+            looks.tick().await;
+            for look in 1..=pieces {
+                looks.tick().await;
+                let answers = take(&counted);
+                assert!(answers.refused.is_empty(), "{:?}", answers.refused);
+                accepted += answers.accepted;
+                worst = worst.max(answers.millis(99.9));
+                resident.push(node.resident() as f64 / 1024.0 / 1024.0);
+                eprintln!(
+                    "soak {:.1} min: {:.1} MiB, p50 {:.2} ms, p99 {:.2} ms, {} active orders",
+                    look as f64 / 2.0,
+                    resident[resident.len() - 1],
+                    answers.millis(50.0),
+                    answers.millis(99.0),
+                    active_orders(&node).await
+                );
+            }
+            (accepted, worst, resident)
+        };
+        let (_, (accepted, worst, resident)) = tokio::join!(playing, watching);
         // What a node takes in its first fifth is its working set.
         let settled = &resident[resident.len() / 5..];
         let least = settled.iter().copied().fold(f64::INFINITY, f64::min);
         let most = settled.iter().copied().fold(0.0, f64::max);
         self.figures.note("soak hooks", accepted as f64);
-        self.figures.note("soak worst p99.9 ms of half a minute", slowest);
+        self.figures.note("soak worst p99.9 ms of half a minute", worst);
         self.figures.note("soak resident MiB least", least);
         self.figures.note("soak resident MiB most", most);
         self.figures.note("soak resident, most of least", most / least);
@@ -258,6 +263,36 @@ impl Bench<'_> {
 
 /// How many are held at once.
 const ACTIVE_ORDERS: usize = 100_000;
+/// Positions in [`crate::bodies::EVENTS`].
+const CREATED: usize = 0;
+const PAID: usize = 3;
+
+/// What a node holds.
+struct Held {
+    orders: f64,
+    /// In bytes.
+    resident: f64,
+}
+
+/// Sends hooks of new orders until a node holds so many of them.
+async fn hold(node: &Service, orders: Orders, count: usize) -> Held {
+    loop {
+        let run = Closed {
+            connections: 256,
+            warm_up: Duration::ZERO,
+            time: Duration::from_millis(500),
+            orders,
+        };
+        closed_loop(node.hooks, run).await;
+        let held = active_orders(node).await;
+        if held >= count {
+            return Held {
+                orders: held as f64,
+                resident: node.resident() as f64,
+            };
+        }
+    }
+}
 
 /// Copies of the orders that the node itself has written, with one arrival, one answer and one stock movement
 /// each, until there are a million.
