@@ -301,6 +301,8 @@ async fn the_command_ends_with_a_table_and_an_exit_code() {
         "50",
         "--duration",
         "100ms",
+        "--repeats",
+        "0",
         "--report-json",
         path.to_str().unwrap(),
     ];
