@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use orderhook::cli::Cli;
 
-/// Hooks are taken in on one thread, judged on another and written by a third: the system's allocator pays
-/// for every change of threads.
+/// Many small pieces per hook, and with several threads a hook may end on another one than it began on: the
+/// system's allocator pays for both.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -86,8 +86,8 @@ pub(crate) struct Orders {
     pub(crate) stores: (u32, u32),
     /// All connections play changes of this one order.
     pub(crate) only: Option<u64>,
-    /// Only this one event of every order.
-    pub(crate) only_event: Option<usize>,
+    /// Only the first event of every order.
+    pub(crate) created_only: bool,
 }
 
 impl Orders {
@@ -96,7 +96,7 @@ impl Orders {
         lines: 8,
         stores: (STORE, STORE),
         only: None,
-        only_event: None,
+        created_only: false,
     };
 
     /// A number for something that was never sent before.
@@ -111,7 +111,7 @@ impl Orders {
         Play {
             script: Script::of_store(self.lines, store),
             order: self.only.unwrap_or_else(Self::next),
-            event: self.only_event.unwrap_or(usize::from(self.only.is_some())),
+            event: usize::from(self.only.is_some()),
             orders: self,
         }
     }
@@ -143,10 +143,9 @@ impl Play {
             self.event = 3 - self.event;
             return;
         }
-        if self.orders.only_event.is_none() {
-            self.event = (self.event + 1) % EVENTS.len();
-        }
-        if self.event == 0 || self.orders.only_event.is_some() {
+        self.event += 1;
+        if self.event == EVENTS.len() || self.orders.created_only {
+            self.event = 0;
             self.order = Orders::next();
         }
     }

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::bodies::{EVENTS, Script, order_id};
 use crate::cluster::Cluster;
+use crate::process::resident;
 
 /// Serves the same route: body read and parsed, nothing stored. Until the process is ended.
 pub(crate) async fn serve_http(addr: SocketAddr) -> std::io::Result<()> {
@@ -84,23 +85,42 @@ pub(crate) fn transitions() -> Vec<Transition> {
     let mut order = None;
     let mut transitions = Vec::new();
     for event in 0..EVENTS.len() {
-        let ParsedEvent::Order(parsed) = protocol::parse(script.body(1, event)).unwrap().event else {
-            panic!("every event has an order");
-        };
-        let before = order.take().unwrap_or_else(|| Order::unknown(parsed.order_id.clone()));
-        let delivery = Delivery {
-            id: DeliveryId(Uuid::now_v7()),
-            received_at: Utc::now(),
-            event: parsed,
-        };
-        let rules = Rules {
-            assembly_time: TimeDelta::minutes(60),
-        };
-        let transition = apply(&before, &delivery, rules, &HashSet::new()).unwrap();
+        let transition = judged(order.take(), script.body(1, event));
         order.clone_from(&transition.order);
         transitions.push(transition);
     }
     transitions
+}
+
+fn judged(before: Option<Order>, body: &[u8]) -> Transition {
+    let ParsedEvent::Order(parsed) = protocol::parse(body).unwrap().event else {
+        panic!("every event has an order");
+    };
+    let before = before.unwrap_or_else(|| Order::unknown(parsed.order_id.clone()));
+    let delivery = Delivery {
+        id: DeliveryId(Uuid::now_v7()),
+        received_at: Utc::now(),
+        event: parsed,
+    };
+    let rules = Rules {
+        assembly_time: TimeDelta::minutes(60),
+    };
+    apply(&before, &delivery, rules, &HashSet::new()).unwrap()
+}
+
+/// What so many new orders of so many lines take without their actors, in bytes of memory each.
+pub(crate) fn order_bytes(lines: usize, count: usize) -> f64 {
+    let mut script = Script::new(lines);
+    let mut orders = Vec::with_capacity(count);
+    let this = std::process::id();
+    let before = resident(this);
+    for number in 0..count {
+        let order = judged(None, script.body(number as u64, 0)).order.unwrap();
+        orders.push(std::sync::Arc::new(order));
+    }
+    let bytes = (resident(this) - before) as f64 / orders.len() as f64;
+    drop(orders);
+    bytes
 }
 
 async fn write(client: &Client, connection: u64, transitions: &[Transition], end: Instant) -> u64 {

@@ -42,6 +42,10 @@ use orderhook::db::{Database, DatabaseSettings};
 use process::{Service, free_addr};
 use report::Figures;
 
+/// That of the service: an order in memory takes the same here.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures durable hooks per second and answer times.
 #[derive(Debug, Parser)]
 struct Args {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::Bench;
 use crate::client::{Answers, Closed, Counted, Open, Orders, WhenBusy, closed_loop, open_loop, play_open_loop, take};
+use crate::floors;
 use crate::process::Service;
 
 /// The answer deadline of a node with default settings, in milliseconds.
@@ -156,24 +157,23 @@ impl Bench<'_> {
             stores: OTHER_STORES,
             ..Orders::USUAL
         };
-        // An order of which only the payment is known has no document: what it takes is its actor.
-        let held = [
-            ("without document", 8, PAID),
-            ("of 1 line", 1, CREATED),
-            ("of 9 lines", 9, CREATED),
-        ];
-        for (what, lines, event) in held {
+        for lines in [1, 9] {
             let node = self.node().await;
             let orders = Orders {
                 lines,
-                only_event: Some(event),
+                created_only: true,
                 ..active
             };
             // Without what a node takes when the first hooks come.
             let first = hold(&node, orders, ACTIVE_ORDERS / 10).await;
             let last = hold(&node, orders, ACTIVE_ORDERS).await;
             let bytes = (last.resident - first.resident) / (last.orders - first.orders);
-            self.figures.note(format!("scale bytes per active order {what}"), bytes);
+            let document = floors::order_bytes(lines, ACTIVE_ORDERS);
+            let mut note =
+                |figure: &str, value: f64| self.figures.note(format!("scale {figure} of {lines} lines"), value);
+            note("bytes per active order", bytes);
+            note("bytes of its document", document);
+            note("bytes of its actor", bytes - document);
             if lines == 9 {
                 let rate = closed_loop(node.hooks, self.closed(64)).await.rate();
                 self.figures.note("scale closed 64 with 100000 active hooks/s", rate);
@@ -263,9 +263,6 @@ impl Bench<'_> {
 
 /// How many are held at once.
 const ACTIVE_ORDERS: usize = 100_000;
-/// Positions in [`crate::bodies::EVENTS`].
-const CREATED: usize = 0;
-const PAID: usize = 3;
 
 /// What a node holds.
 struct Held {

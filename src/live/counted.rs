@@ -6,14 +6,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use orderhook_actors::ports::StoreError;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use crate::db::Database;
 use crate::db::attention::{Attention, attention};
 use crate::db::outbox::{OutboxState, outbox_state};
 
-/// How often the outbox is counted.
+/// How often the outbox is counted, while that takes no time to speak of.
 const OUTBOX_EVERY: Duration = Duration::from_secs(2);
+/// How often it is counted at least: sooner than its figures are stale.
+const OUTBOX_AT_LEAST_EVERY: Duration = Duration::from_secs(8);
+/// Counting half a million notices keeps a core of the database busy, which hooks need more: the pause after
+/// it is so many times as long.
+const PAUSE_PER_COUNTING: u32 = 50;
 /// How often is looked for what needs a person.
 const ATTENTION_EVERY: Duration = Duration::from_secs(15);
 /// An outbox that was counted longer ago may be anything by now.
@@ -110,15 +115,16 @@ impl Counts {
         let wanted = Arc::clone(&look_now);
         let database = database.clone();
         database.io().clone().spawn(async move {
-            let mut every = tokio::time::interval(OUTBOX_EVERY);
-            every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut pause = Duration::ZERO;
             let mut looked: Option<Instant> = None;
             while !outbox_found.is_closed() {
                 let asked = tokio::select! {
-                    _ = every.tick() => false,
+                    () = tokio::time::sleep(pause) => false,
                     () = wanted.notified() => true,
                 };
+                let began = Instant::now();
                 let counted = outbox_state(&database).await;
+                pause = pause_after(began.elapsed(), counted.is_ok());
                 outbox_found.send_modify(|outbox| outbox.take("outbox", counted));
                 if asked || looked.is_none_or(|looked| looked.elapsed() >= ATTENTION_EVERY) {
                     let found = attention(&database).await;
@@ -143,6 +149,16 @@ impl Counts {
             attention: watch::channel(Arc::new(Counted::new())).1,
             look_now: Arc::new(Notify::new()),
         }
+    }
+}
+
+/// How long nothing is counted after a counting that took so long. One that failed is tried again soon: its
+/// time says nothing.
+fn pause_after(took: Duration, counted: bool) -> Duration {
+    if counted {
+        (took * PAUSE_PER_COUNTING).clamp(OUTBOX_EVERY, OUTBOX_AT_LEAST_EVERY)
+    } else {
+        OUTBOX_EVERY
     }
 }
 
@@ -188,6 +204,16 @@ mod tests {
         assert_eq!(outbox.doubt(), None);
         later(&mut outbox, KNOWN_FOR + Duration::from_secs(1));
         assert!(outbox.doubt().unwrap().contains("61 s"));
+    }
+
+    #[test]
+    fn a_long_outbox_is_counted_less_often_and_never_goes_stale_of_it() {
+        let pause = |millis| pause_after(Duration::from_millis(millis), true);
+        assert_eq!(pause(1), OUTBOX_EVERY);
+        assert_eq!(pause(100), Duration::from_secs(5));
+        assert_eq!(pause(3000), OUTBOX_AT_LEAST_EVERY);
+        assert!(OUTBOX_AT_LEAST_EVERY < OUTBOX_FRESH);
+        assert_eq!(pause_after(Duration::from_secs(6), false), OUTBOX_EVERY);
     }
 
     #[test]
