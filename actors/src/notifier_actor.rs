@@ -162,24 +162,15 @@ impl NotifierHandle {
         self.stats.shown()
     }
 
-    /// Waits until nothing is on its way to Telegram any more, at most until the deadline.
-    pub async fn idle(&self, deadline: std::time::Instant) -> bool {
-        self.shows(|shown| shown.under_way == 0, deadline).await
-    }
-
     /// Begins no further message, and waits until those on their way are taken and recorded, at most until
     /// the deadline. The leadership must last as long: the next leader would send them again.
     pub async fn finish(&self, deadline: std::time::Instant) -> bool {
         self.finishing.store(true, Ordering::Release);
         // The actor looks around and shows no epoch any more; from then on it begins nothing.
         self.wake();
-        self.shows(|shown| shown.epoch.is_none() && shown.under_way == 0, deadline)
-            .await
-    }
-
-    async fn shows(&self, state: impl FnMut(&NotifierShown) -> bool, deadline: std::time::Instant) -> bool {
         let mut shown = self.shown.clone();
-        tokio::time::timeout_at(deadline.into(), shown.wait_for(state))
+        let finished = shown.wait_for(|shown| shown.epoch.is_none() && shown.under_way == 0);
+        tokio::time::timeout_at(deadline.into(), finished)
             .await
             .is_ok_and(|shown| shown.is_ok())
     }
