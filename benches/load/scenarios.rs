@@ -219,7 +219,6 @@ impl Bench<'_> {
     /// Hours in small: the memory of a node under steady traffic.
     async fn soak(&mut self) {
         let node = self.node().await;
-        let pieces = self.args.soak_minutes * 2;
         let counted = Counted::default();
         let played = Open {
             warm_up: Duration::ZERO,
@@ -227,38 +226,53 @@ impl Bench<'_> {
         };
         let playing = play_open_loop(node.hooks, played, Counted::clone(&counted));
         let watching = async {
-            let (mut accepted, mut worst, mut resident) = (0, 0.0_f64, Vec::new());
-            let mut looks = tokio::time::interval(Duration::from_secs(30));
+            let (mut accepted, mut refused, mut worst) = (0, 0, 0.0_f64);
+            let mut resident = Vec::new();
+            let mut looks = tokio::time::interval(Duration::from_secs(1));
             looks.tick().await;
-            for look in 1..=pieces {
-                looks.tick().await;
+            for minute in 1..=self.args.soak_minutes {
+                // Single looks differ by what is under way.
+                let mut samples = Vec::new();
+                for _ in 0..60 {
+                    looks.tick().await;
+                    samples.push(node.resident() as f64 / 1024.0 / 1024.0);
+                }
                 let answers = take(&counted);
-                assert!(answers.refused.is_empty(), "{:?}", answers.refused);
                 accepted += answers.accepted;
+                refused += answers.refused.values().sum::<u64>();
                 worst = worst.max(answers.millis(99.9));
-                resident.push(node.resident() as f64 / 1024.0 / 1024.0);
+                let mean = samples.iter().sum::<f64>() / samples.len() as f64;
+                let (least, most) = ends(&samples);
+                resident.push(mean);
                 eprintln!(
-                    "soak {:.1} min: {:.1} MiB, p50 {:.2} ms, p99 {:.2} ms, {} active orders",
-                    look as f64 / 2.0,
-                    resident[resident.len() - 1],
+                    "soak {minute} min: {mean:.1} MiB ({least:.1} .. {most:.1}), p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, \
+                     {} active orders, {:?} refused",
                     answers.millis(50.0),
                     answers.millis(99.0),
-                    active_orders(&node).await
+                    answers.millis(99.9),
+                    active_orders(&node).await,
+                    answers.refused,
                 );
             }
-            (accepted, worst, resident)
+            (accepted, refused, worst, resident)
         };
-        let (_, (accepted, worst, resident)) = tokio::join!(playing, watching);
+        let (_, (accepted, refused, worst, resident)) = tokio::join!(playing, watching);
         // What a node takes in its first fifth is its working set.
         let settled = &resident[resident.len() / 5..];
-        let least = settled.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = settled.iter().copied().fold(0.0, f64::max);
+        let (least, most) = ends(settled);
         self.figures.note("soak hooks", accepted as f64);
-        self.figures.note("soak worst p99.9 ms of half a minute", worst);
-        self.figures.note("soak resident MiB least", least);
-        self.figures.note("soak resident MiB most", most);
+        self.figures.note("soak refused", refused as f64);
+        self.figures.note("soak worst p99.9 ms of a minute", worst);
+        self.figures.note("soak resident MiB of a minute, least", least);
+        self.figures.note("soak resident MiB of a minute, most", most);
         self.figures.note("soak resident, most of least", most / least);
     }
+}
+
+/// The least and the most.
+fn ends(values: &[f64]) -> (f64, f64) {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    (least, values.iter().copied().fold(0.0, f64::max))
 }
 
 /// How many are held at once.
