@@ -24,7 +24,7 @@ pub const ANSWERS_LATE_TOTAL: &str = "orderhook_answers_late_total";
 pub const HOOKS_IN_FLIGHT: &str = "orderhook_hooks_in_flight";
 /// From the arrival of a hook to its answer. Histogram.
 pub const HOOK_SECONDS: &str = "orderhook_hook_seconds";
-/// Notices that wait to be sent. Gauge.
+/// Notices that wait to be sent, at most 20 000. Gauge.
 pub const NOTICES_PENDING: &str = "orderhook_notices_pending";
 /// Age of the oldest notice that waits to be sent. Gauge.
 pub const NOTICES_OLDEST_SECONDS: &str = "orderhook_notices_oldest_seconds";
@@ -214,7 +214,10 @@ fn describe() {
         actors::ANSWER_RECORDS_LOST_TOTAL,
         "Records of answers given up; they count as unanswered"
     );
-    describe_gauge!(NOTICES_PENDING, "Notices that wait to be sent, in the whole pool");
+    describe_gauge!(
+        NOTICES_PENDING,
+        "Notices that wait to be sent, in the whole pool; no more than 20000 are counted"
+    );
     describe_gauge!(
         NOTICES_OLDEST_SECONDS,
         Unit::Seconds,

@@ -57,7 +57,7 @@ async fn everything_that_needs_a_person_is_told_once() {
     let unanswered = "WITH order_row AS (UPDATE orders SET order_id = 'H-UNANSWERED' WHERE order_id = 'H-U'), answer AS ( \
                           DELETE FROM order_answers WHERE delivery_id IN ( \
                               SELECT delivery_id FROM order_arrivals WHERE order_id = 'H-U')) \
-                      UPDATE order_arrivals SET order_id = 'H-UNANSWERED' WHERE order_id = 'H-U'";
+                      UPDATE order_arrivals SET order_id = 'H-UNANSWERED', received_at = now() WHERE order_id = 'H-U'";
     app.accepted(hook("order.created", "H-U", "1")).await;
     while client
         .execute(
@@ -100,7 +100,13 @@ async fn everything_that_needs_a_person_is_told_once() {
         .iter()
         .map(|message| message.visible.clone())
         .collect();
-    for once in ["H-CONFLICT", "H-ANNOUNCED", "H-REJECTED", "8001, сборщики"] {
+    for once in [
+        "H-CONFLICT",
+        "H-ANNOUNCED",
+        "H-REJECTED",
+        "H-UNANSWERED",
+        "8001, сборщики",
+    ] {
         assert_eq!(told.matches(once).count(), 1, "{once} in {told}");
     }
     assert_eq!(bot.limit_violations(), 0);

@@ -15,3 +15,5 @@ mod leader;
 mod looking;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "outbox/unanswered.rs"]
+mod unanswered;

@@ -2,7 +2,7 @@
 -- told once. What waits is found as in outbox_told_again.sql.
 WITH stores AS MATERIALIZED (
     SELECT w.store_id, w.role
-    FROM (SELECT DISTINCT store_id, role FROM notices WHERE state = 'no_chat') AS w
+    FROM stores_waiting_for_chat AS w
     WHERE EXISTS (
         SELECT FROM chats c WHERE c.role = w.role AND c.store_id IN (w.store_id, '*') AND c.disabled_at IS NULL
     )
@@ -38,7 +38,8 @@ taken AS MATERIALIZED (
     ) AS c
     ORDER BY w.delivery_id, c.chat_id, w.notice_id
 )
+-- By their keys, as in outbox_give_back.sql.
 UPDATE notices n
 SET chat_id = taken.chat_id, state = 'pending', last_error = NULL
 FROM taken
-WHERE n.notice_id = taken.notice_id AND n.state = 'no_chat'
+WHERE n.notice_id = taken.notice_id AND n.state || '' = 'no_chat'

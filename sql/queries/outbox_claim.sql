@@ -5,15 +5,20 @@ WITH leader AS MATERIALIZED (
     SELECT epoch FROM sender_leader WHERE epoch = $1 FOR SHARE
 ),
 mine AS MATERIALIZED (
+    -- OFFSET 0 keeps the lookup to the keys: by its chat it would go through all that waits for it.
     SELECT notice_id
-    FROM notices
-    WHERE notice_id = ANY ($3) AND chat_id = $2 AND state = 'pending'
-    ORDER BY notice_id
-    FOR UPDATE
+    FROM (
+        SELECT notice_id, chat_id, state
+        FROM notices
+        WHERE notice_id = ANY ($3)
+        ORDER BY notice_id
+        OFFSET 0
+        FOR UPDATE
+    ) AS named
+    WHERE chat_id = $2 AND state = 'pending'
 )
 UPDATE notices n
 SET claimed_by = $1, claimed_at = now(), attempts = attempts + 1
-FROM mine
-WHERE n.notice_id = mine.notice_id
+WHERE n.notice_id = ANY (ARRAY(SELECT notice_id FROM mine))
   AND EXISTS (SELECT FROM leader)
   AND (SELECT count(*) FROM mine) = cardinality($3)

@@ -1,20 +1,20 @@
 -- What waits for chats that may be written to: for each of them its oldest notices in their order. First
 -- come chats that had no turn lately, the one that has waited longest first; then the others ($4), in turn:
--- however much waits for many chats, a new order of another one does not wait behind it. A chat whose oldest notice must still wait is left out whole, so
--- that nothing overtakes it. One busy chat cannot hide the others: each is looked up by its own index
--- range, and rows are found by their state, never by "id > the last one": ids commit out of order.
+-- however much waits for many chats, a new order of another one does not wait behind it. A chat whose oldest
+-- notice must still wait is left out whole, so that nothing overtakes it. One busy chat cannot hide the
+-- others: each is looked up by its own index range, and rows are found by their state, never by "id > the last
+-- one": ids commit out of order.
 WITH due AS (
-    SELECT chat.chat_id, row_number() OVER (ORDER BY served.turn NULLS FIRST, head.notice_id) AS place
-    FROM (SELECT DISTINCT chat_id FROM chats WHERE role <> 'ops' AND disabled_at IS NULL AND chat_id <> ALL ($1)) AS chat
+    SELECT head.chat_id, row_number() OVER (ORDER BY served.turn NULLS FIRST, head.notice_id) AS place
+    FROM outbox_heads AS head
     CROSS JOIN LATERAL (
-        SELECT notice_id, not_before
-        FROM notices
-        WHERE state = 'pending' AND chat_id = chat.chat_id
-        ORDER BY notice_id
+        SELECT
+        FROM chats
+        WHERE chat_id = head.chat_id AND role <> 'ops' AND disabled_at IS NULL
         LIMIT 1
-    ) AS head
-    LEFT JOIN unnest($4::bigint[]) WITH ORDINALITY AS served(chat_id, turn) ON served.chat_id = chat.chat_id
-    WHERE head.not_before IS NULL OR head.not_before <= now()
+    ) AS subscribed
+    LEFT JOIN unnest($4::bigint[]) WITH ORDINALITY AS served(chat_id, turn) ON served.chat_id = head.chat_id
+    WHERE head.chat_id <> ALL ($1) AND (head.not_before IS NULL OR head.not_before <= now())
     ORDER BY place
     LIMIT $2
 ),

@@ -3,7 +3,7 @@
 -- with what waits and looks everything else up by key; LATERAL with LIMIT keeps the planner to that.
 WITH stores AS MATERIALIZED (
     SELECT w.store_id, w.role
-    FROM (SELECT DISTINCT store_id, role FROM notices WHERE state = 'no_chat') AS w
+    FROM stores_waiting_for_chat AS w
     WHERE EXISTS (
         SELECT FROM chats c WHERE c.role = w.role AND c.store_id IN (w.store_id, '*') AND c.disabled_at IS NULL
     )

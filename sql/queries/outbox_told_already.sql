@@ -2,7 +2,7 @@
 -- subscribed to both roles and is told once. What waits is found as in outbox_told_again.sql.
 WITH stores AS MATERIALIZED (
     SELECT w.store_id, w.role
-    FROM (SELECT DISTINCT store_id, role FROM notices WHERE state = 'no_chat') AS w
+    FROM stores_waiting_for_chat AS w
     WHERE EXISTS (
         SELECT FROM chats c WHERE c.role = w.role AND c.store_id IN (w.store_id, '*') AND c.disabled_at IS NULL
     )
@@ -30,4 +30,5 @@ told AS MATERIALIZED (
         LIMIT 1
     ) AS t
 )
-DELETE FROM notices WHERE notice_id = ANY (ARRAY(SELECT notice_id FROM told)) AND state = 'no_chat'
+-- By their keys, as in outbox_give_back.sql.
+DELETE FROM notices WHERE notice_id = ANY (ARRAY(SELECT notice_id FROM told)) AND state || '' = 'no_chat'

@@ -6,7 +6,7 @@ use orderhook_actors::ports::StoreError;
 use serde::Serialize;
 use tokio_postgres::types::ToSql;
 
-use crate::db::outbox::settle::{BeingSent, SUBSCRIPTION_ENDED, adopt, give_back, while_chats_stand_still};
+use crate::db::outbox::settle::{BeingSent, SUBSCRIPTION_ENDED, Slice, adopt, give_back, while_chats_stand_still};
 use crate::db::{Database, store_error};
 
 /// The store that stands for every store.
@@ -133,7 +133,13 @@ async fn remove_where(
         .limited(async |client| {
             let transaction = while_chats_stand_still(client).await?;
             let removed = transaction.execute(delete, parameters).await?;
-            give_back(&transaction, Some(chat_id), SUBSCRIPTION_ENDED, BeingSent::Not).await?;
+            give_back(
+                &transaction,
+                Slice::of_chat(chat_id),
+                SUBSCRIPTION_ENDED,
+                BeingSent::Not,
+            )
+            .await?;
             transaction.commit().await?;
             Ok(removed)
         })

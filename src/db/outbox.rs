@@ -3,6 +3,7 @@
 pub(super) mod settle;
 mod told;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,6 +19,7 @@ use tokio_postgres::Row;
 use crate::db::Database;
 use crate::db::stored_json::StoredJson;
 
+use settle::Place;
 use told::Told;
 
 const PEEK: &str = include_str!("../../sql/queries/outbox_peek.sql");
@@ -31,13 +33,18 @@ const STATE: &str = include_str!("../../sql/queries/outbox_state.sql");
 #[derive(Debug, Clone)]
 pub struct PostgresOutbox {
     database: Database,
+    /// How far the waiting notices have been put right.
+    house: Arc<Mutex<Place>>,
 }
 
 impl PostgresOutbox {
     /// An outbox on this database.
     #[must_use]
-    pub const fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(database: Database) -> Self {
+        Self {
+            database,
+            house: Arc::new(Mutex::new(settle::START)),
+        }
     }
 
     /// Database work whose every failure asks for the same: try again soon.
@@ -104,7 +111,15 @@ impl Outbox for PostgresOutbox {
     }
 
     fn keep_house(&self) -> BoxFuture<'static, Result<u64, OutboxError>> {
-        self.run(async |database| database.limited(settle::keep_house).await)
+        let house = Arc::clone(&self.house);
+        self.run(async move |database| {
+            let after = *house.lock().unwrap_or_else(PoisonError::into_inner);
+            let (adopted, reached) = database
+                .limited(async |client| settle::keep_house(client, after).await)
+                .await?;
+            *house.lock().unwrap_or_else(PoisonError::into_inner) = reached;
+            Ok(adopted)
+        })
     }
 }
 
@@ -185,20 +200,24 @@ fn count(row: &Row, outcome: &'static str) {
     }
 }
 
+/// No more than so many waiting notices are counted: an outbox with more of them is in trouble, and its age
+/// says how much.
+pub const COUNTED: i64 = 20_000;
+
 /// How full the outbox is, for the gauges and for people.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct OutboxState {
-    /// Notices that wait to be sent.
+    /// Notices that wait to be sent, at most [`COUNTED`].
     pub pending: i64,
     /// The age of the oldest of them, in seconds.
     pub oldest_seconds: i64,
-    /// Notices that wait for a chat; those of orders that are over are dropped after a day.
+    /// Notices that wait for a chat, at most [`COUNTED`]; those of orders that are over are dropped after a day.
     pub without_chat: i64,
     /// Chats that Telegram refuses.
     pub disabled_chats: i64,
 }
 
-/// Counts the outbox. Only waiting rows are touched.
+/// Counts the outbox. Only waiting rows are touched, and not more than [`COUNTED`] of each state.
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be asked.
@@ -206,7 +225,7 @@ pub async fn outbox_state(database: &Database) -> Result<OutboxState, StoreError
     let row = database
         .limited(async |client| {
             let statement = client.prepare_cached(STATE).await?;
-            client.query_one(&statement, &[]).await
+            client.query_one(&statement, &[&COUNTED]).await
         })
         .await?;
     Ok(OutboxState {

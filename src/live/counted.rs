@@ -12,13 +12,8 @@ use crate::db::Database;
 use crate::db::attention::{Attention, attention};
 use crate::db::outbox::{OutboxState, outbox_state};
 
-/// How often the outbox is counted, while that takes no time to speak of.
+/// How often the outbox is counted.
 const OUTBOX_EVERY: Duration = Duration::from_secs(2);
-/// How often it is counted at least: sooner than its figures are stale.
-const OUTBOX_AT_LEAST_EVERY: Duration = Duration::from_secs(8);
-/// Counting half a million notices keeps a core of the database busy, which hooks need more: the pause after
-/// it is so many times as long.
-const PAUSE_PER_COUNTING: u32 = 50;
 /// How often is looked for what needs a person.
 const ATTENTION_EVERY: Duration = Duration::from_secs(15);
 /// An outbox that was counted longer ago may be anything by now.
@@ -122,9 +117,8 @@ impl Counts {
                     () = tokio::time::sleep(pause) => false,
                     () = wanted.notified() => true,
                 };
-                let began = Instant::now();
                 let counted = outbox_state(&database).await;
-                pause = pause_after(began.elapsed(), counted.is_ok());
+                pause = OUTBOX_EVERY;
                 outbox_found.send_modify(|outbox| outbox.take("outbox", counted));
                 if asked || looked.is_none_or(|looked| looked.elapsed() >= ATTENTION_EVERY) {
                     let found = attention(&database).await;
@@ -149,16 +143,6 @@ impl Counts {
             attention: watch::channel(Arc::new(Counted::new())).1,
             look_now: Arc::new(Notify::new()),
         }
-    }
-}
-
-/// How long nothing is counted after a counting that took so long. One that failed is tried again soon: its
-/// time says nothing.
-fn pause_after(took: Duration, counted: bool) -> Duration {
-    if counted {
-        (took * PAUSE_PER_COUNTING).clamp(OUTBOX_EVERY, OUTBOX_AT_LEAST_EVERY)
-    } else {
-        OUTBOX_EVERY
     }
 }
 
@@ -204,16 +188,6 @@ mod tests {
         assert_eq!(outbox.doubt(), None);
         later(&mut outbox, KNOWN_FOR + Duration::from_secs(1));
         assert!(outbox.doubt().unwrap().contains("61 s"));
-    }
-
-    #[test]
-    fn a_long_outbox_is_counted_less_often_and_never_goes_stale_of_it() {
-        let pause = |millis| pause_after(Duration::from_millis(millis), true);
-        assert_eq!(pause(1), OUTBOX_EVERY);
-        assert_eq!(pause(100), Duration::from_secs(5));
-        assert_eq!(pause(3000), OUTBOX_AT_LEAST_EVERY);
-        assert!(OUTBOX_AT_LEAST_EVERY < OUTBOX_FRESH);
-        assert_eq!(pause_after(Duration::from_secs(6), false), OUTBOX_EVERY);
     }
 
     #[test]

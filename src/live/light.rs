@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::db::outbox::COUNTED;
+
 /// How bad it is; ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -261,7 +263,8 @@ fn staff(seen: &Seen, reasons: &mut Vec<Reason>) {
     if seen.oldest_notice > seen.outbox_limit {
         reasons.push(red(
             format!(
-                "{} notices wait, the oldest for {}.",
+                "{}{} notices wait, the oldest for {}.",
+                if seen.notices_pending < COUNTED { "" } else { "At least " },
                 seen.notices_pending,
                 humantime::format_duration(Duration::from_secs(seen.oldest_notice.as_secs()))
             ),

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::hooks::EVENTS;
 use super::{HISTORY, Live, Published, sampler};
 use crate::app::Node;
+use crate::db::outbox::COUNTED;
 
 /// How many may look at the same time.
 pub const MAX_VIEWERS: usize = 32;
@@ -120,6 +121,8 @@ struct Hello<'a> {
     actors: Vec<&'a str>,
     answer_deadline_ms: u128,
     outbox_limit_s: u64,
+    /// So many waiting notices may be more.
+    outbox_counted: i64,
     history_s: u64,
     /// Whether notices go to Telegram; else they are rendered to the log.
     has_bot: bool,
@@ -206,6 +209,7 @@ impl Viewer {
             actors: mailboxes.iter().map(|mailbox| mailbox.actor).collect(),
             answer_deadline_ms: live.limits.answer_deadline.as_millis(),
             outbox_limit_s: live.limits.outbox_limit.as_secs(),
+            outbox_counted: COUNTED,
             history_s: HISTORY.as_secs(),
             has_bot: self.node.has_bot,
             can_act: self.node.access.can_act(),

@@ -55,7 +55,7 @@ function showTiles() {
       state.standing_wait_micros * 16 > hello.answer_deadline_ms * 1000 ? "warn" : ""),
     tile("Commits", el("span", {}, short(commits), el("small", {}, " /s")), (commits ? short(rows / commits) + " rows each, " : "") + state.commits_in_flight + " under way"),
     outbox === null ? tile("Outbox", "–", state.outbox_read_at ? "not known since " + moment(state.outbox_read_at) : "not known yet", "warn")
-      : tile("Outbox", short(outbox.pending), outbox.pending ? "oldest " + span(outbox.oldest_seconds) : "nothing waits", outbox.oldest_seconds > hello.outbox_limit_s ? "warn" : ""),
+      : tile("Outbox", short(outbox.pending) + (outbox.pending < hello.outbox_counted ? "" : "+"), outbox.pending ? "oldest " + span(outbox.oldest_seconds) : "nothing waits", outbox.oldest_seconds > hello.outbox_limit_s ? "warn" : ""),
     tile("Telegram", telegram, toTelegram, notifier.token_refused ? "bad" : !hello.has_bot || notifier.paused_chats.by_failures ? "warn" : ""),
     tile("Order actors", short(state.orders_active), "in memory"),
     tile("Connections", el("span", {}, String(busy(shared) + busy(writers)), el("small", {}, " of " + (shared.bound + writers.bound))),

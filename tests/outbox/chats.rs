@@ -166,6 +166,27 @@ async fn a_notice_for_a_chat_that_ended_in_the_middle_of_a_commit_does_not_wait_
 }
 
 #[tokio::test]
+async fn behind_a_flood_it_is_put_right_part_by_part() {
+    let fixture = Fixture::create().await;
+    fixture.subscribe("S", "pickers", 1).await;
+    fixture
+        .execute(
+            "INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state) \
+             SELECT gen_random_uuid(), 'H0', 'S', 'pickers', 1, 'changed', 'pending' FROM generate_series(1, 7000)",
+        )
+        .await;
+    let last = fixture.waits_for("H1", 2).await;
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.stored(last).await.chat_id, Some(2));
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.stored(last).await.chat_id, Some(1));
+    // And again from the beginning, where groups are.
+    let first = fixture.waits_for("H2", -2).await;
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.stored(first).await.chat_id, Some(1));
+}
+
+#[tokio::test]
 async fn what_nobody_will_ever_be_told_is_dropped_after_a_day() {
     let fixture = Fixture::create().await;
     for (order, status) in [("OPEN", "paid"), ("OVER", "cancelled")] {

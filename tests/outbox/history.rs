@@ -1,5 +1,5 @@
-//! What it costs that the tables never end. The statements run every second or more often: whatever was sent
-//! or lost in years must cost them nothing.
+//! What it costs that the tables never end. The statements run every few seconds or more often: whatever was
+//! sent or lost in years must cost them nothing, and a flood that waits not more than its first thousands.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::fixture::{Fixture, peek};
 use orderhook_actors::ports::Outbox;
 
 /// The signature to prepare it with, the statement, and how it is executed.
-const STATEMENTS: [(&str, &str, &str); 15] = [
+const STATEMENTS: [(&str, &str, &str); 16] = [
     (
         "peek(bigint[], bigint, bigint, bigint[])",
         include_str!("../../sql/queries/outbox_peek.sql"),
@@ -19,16 +19,25 @@ const STATEMENTS: [(&str, &str, &str); 15] = [
         "claim(7, 1, '{1,2}')",
     ),
     ("recent", include_str!("../../sql/queries/outbox_recent.sql"), "recent"),
-    ("state", include_str!("../../sql/queries/outbox_state.sql"), "state"),
     (
-        "give_back(bigint, text, boolean)",
-        include_str!("../../sql/queries/outbox_give_back.sql"),
-        "give_back(1, 'x', false)",
+        "state(bigint)",
+        include_str!("../../sql/queries/outbox_state.sql"),
+        "state(20000)",
     ),
     (
-        "give_all_back(bigint, text, boolean)",
+        "give_back(bigint, bigint, bigint, bigint, text, boolean)",
         include_str!("../../sql/queries/outbox_give_back.sql"),
-        "give_all_back(NULL, 'x', false)",
+        "give_back(1, 0, 1, 9223372036854775807, 'x', false)",
+    ),
+    (
+        "slice_end(bigint, bigint, bigint)",
+        include_str!("../../sql/queries/outbox_slice_end.sql"),
+        "slice_end(-9223372036854775808, 0, 5000)",
+    ),
+    (
+        "give_slice_back(bigint, bigint, bigint, bigint, text, boolean)",
+        include_str!("../../sql/queries/outbox_give_back.sql"),
+        "give_slice_back(-9223372036854775808, 0, 1, 105000, 'x', false)",
     ),
     (
         "again",
@@ -43,9 +52,9 @@ const STATEMENTS: [(&str, &str, &str); 15] = [
     ("adopt", include_str!("../../sql/queries/outbox_adopt.sql"), "adopt"),
     ("retire", include_str!("../../sql/queries/outbox_retire.sql"), "retire"),
     (
-        "alarms(bigint, bigint)",
+        "alarms(bigint, bigint, bigint)",
         include_str!("../../sql/queries/ops_alarms.sql"),
-        "alarms(600, 300)",
+        "alarms(600, 300, 20000)",
     ),
     (
         "conflicts(bigint)",
@@ -104,6 +113,79 @@ FROM orders WHERE order_id LIKE 'O%';
 
 /// A hundred lookups of four pages each, several times. Reading the past costs thirty thousand and more.
 const MOST_PAGES: u64 = 1500;
+
+/// What waits after a while in which nothing could be sent: for one chat, for many others, and for none; and
+/// an hour in which as many orders came. Their past is as long.
+const FLOOD: &str = "
+INSERT INTO chats (store_id, role, chat_id) SELECT 'S' || n, 'pickers', n FROM generate_series(1, 200) AS n;
+INSERT INTO orders (order_id, version, number, store_id, status, closed, conflict, memory)
+SELECT 'F' || n, 1, 'N' || n, 'S1', 'new', false, false, '{}' FROM generate_series(1, 100000) AS n;
+INSERT INTO order_arrivals (delivery_id, order_id, order_version, event, received_at, outcome, node, body, notice)
+SELECT md5('F' || n)::uuid, 'F' || n, 1, 'created', now() - interval '1 hour' + n * interval '25 milliseconds',
+       'applied', 'test', 'x', '{\"kind\": \"cancelled\"}'
+FROM generate_series(1, 100000) AS n;
+INSERT INTO order_answers SELECT delivery_id, received_at FROM order_arrivals;
+INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state, sent_at)
+SELECT gen_random_uuid(), 'F' || n, 'S1', 'pickers', 1, 'new', 'sent', now() FROM generate_series(1, 100000) AS n;
+INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state)
+SELECT md5('F' || n)::uuid, 'F' || n, 'S1', 'pickers', CASE WHEN n % 2 = 0 THEN 1 ELSE 1 + n % 200 END, 'new', 'pending'
+FROM generate_series(1, 100000) AS n;
+INSERT INTO notices (delivery_id, order_id, store_id, role, kind, state)
+SELECT md5('F' || n)::uuid, 'F' || n, 'NOBODY', 'pickers', 'new', 'no_chat' FROM generate_series(1, 100000) AS n;
+UPDATE orders SET status = 'delivered';
+";
+
+/// Each of the floods has a hundred thousand rows.
+const MOST_ROWS: u64 = 70_000;
+/// These read what they are about, and run when a chat has left or a leader has begun.
+const ABOUT_ALL: [&str; 2] = ["give_back(bigint", "recent"];
+
+#[tokio::test]
+async fn no_statement_reads_all_that_waits() {
+    let fixture = Fixture::create().await;
+    let database = fixture.database.open();
+    let client = database.connection().await.unwrap();
+    let statements = STATEMENTS
+        .iter()
+        .filter(|(signature, ..)| !ABOUT_ALL.iter().any(|about_all| signature.starts_with(about_all)));
+    for (signature, statement, execute) in statements.clone() {
+        client
+            .batch_execute(&format!(
+                "PREPARE {signature} AS {statement}; EXPLAIN EXECUTE {execute}"
+            ))
+            .await
+            .unwrap();
+    }
+    fixture.client.batch_execute(FLOOD).await.unwrap();
+    let mut too_many = String::new();
+    for analyse in ["SELECT", "ANALYZE"] {
+        fixture.client.batch_execute(analyse).await.unwrap();
+        for (signature, _, execute) in statements.clone() {
+            client.batch_execute("BEGIN").await.unwrap();
+            let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE {execute}");
+            let plan: Value = client.query_one(&explain, &[]).await.unwrap().get(0);
+            client.batch_execute("ROLLBACK").await.unwrap();
+            let rows = rows_of_tables(&plan[0]["Plan"]);
+            println!("{analyse} {signature}: {rows} rows");
+            if rows > MOST_ROWS {
+                too_many += &format!("{signature} after {analyse} reads {rows} rows:\n{plan:#}\n");
+            }
+        }
+    }
+    assert!(too_many.is_empty(), "{too_many}");
+}
+
+/// The rows that a plan has read from tables, those included that it has passed over.
+fn rows_of_tables(plan: &Value) -> u64 {
+    let of = |kind: &str| plan[kind].as_u64().unwrap_or_default();
+    let own = if plan["Relation Name"].is_string() && plan["Operation"].is_null() {
+        (of("Actual Rows") + of("Rows Removed by Filter") + of("Rows Removed by Index Recheck")) * of("Actual Loops")
+    } else {
+        0
+    };
+    let parts = plan["Plans"].as_array().into_iter().flatten();
+    own + parts.map(rows_of_tables).sum::<u64>()
+}
 
 #[tokio::test]
 async fn no_statement_reads_the_history() {

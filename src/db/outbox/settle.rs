@@ -6,6 +6,7 @@ use tokio_postgres::Error;
 
 use super::count;
 
+const SLICE_END: &str = include_str!("../../../sql/queries/outbox_slice_end.sql");
 const GIVE_BACK: &str = include_str!("../../../sql/queries/outbox_give_back.sql");
 const TOLD_ALREADY: &str = include_str!("../../../sql/queries/outbox_told_already.sql");
 const TOLD_AGAIN: &str = include_str!("../../../sql/queries/outbox_told_again.sql");
@@ -79,7 +80,7 @@ async fn chat_gone(transaction: &Transaction<'_>, chat_id: i64, reason: &str) ->
     let disable =
         "UPDATE chats SET disabled_at = now(), disabled_reason = $2 WHERE chat_id = $1 AND disabled_at IS NULL";
     transaction.execute(disable, &[&chat_id, &reason]).await?;
-    give_back(transaction, Some(chat_id), reason, BeingSent::Too).await
+    give_back(transaction, Slice::of_chat(chat_id), reason, BeingSent::Too).await
 }
 
 /// Subscriptions and what waits follow; what was sent stays under the old id, where its messages are.
@@ -108,16 +109,65 @@ pub(in crate::db) enum BeingSent {
     Not,
 }
 
-/// What waits for a chat, or for any, that no subscription covers any more.
+/// A waiting notice, or where one would be: its chat and its id, in the order in which notices are gone through.
+pub(super) type Place = (i64, i64);
+
+/// Before every chat, groups included.
+pub(super) const START: Place = (i64::MIN, 0);
+const END: Place = (i64::MAX, i64::MAX);
+/// How many waiting notices are gone through at a time. A flood of them would otherwise keep the database busy
+/// for a second each time, and there is one at most among thousands that has to be put right.
+const SLICE: i64 = 5000;
+
+/// Part of what waits.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::db) struct Slice {
+    /// What follows it.
+    after: Place,
+    /// The last one.
+    until: Place,
+}
+
+impl Slice {
+    /// All that waits for one chat.
+    pub(in crate::db) const fn of_chat(chat_id: i64) -> Self {
+        Self {
+            after: (chat_id, 0),
+            until: (chat_id, i64::MAX),
+        }
+    }
+
+    /// The next part, and where the one after it begins.
+    async fn following(transaction: &Transaction<'_>, after: Place) -> Result<(Self, Place), Error> {
+        let end = transaction.prepare_cached(SLICE_END).await?;
+        let end = transaction.query_opt(&end, &[&after.0, &after.1, &SLICE]).await?;
+        Ok(end.map_or((Self { after, until: END }, START), |end| {
+            let until = (end.get("chat_id"), end.get("notice_id"));
+            (Self { after, until }, until)
+        }))
+    }
+}
+
+/// What waits for chats that no subscription covers any more.
 pub(in crate::db) async fn give_back(
     transaction: &Transaction<'_>,
-    chat_id: Option<i64>,
+    Slice { after, until }: Slice,
     reason: &str,
     being_sent: BeingSent,
 ) -> Result<(), Error> {
     let give_back = transaction.prepare_cached(GIVE_BACK).await?;
     let rows = transaction
-        .query(&give_back, &[&chat_id, &reason, &(being_sent == BeingSent::Too)])
+        .query(
+            &give_back,
+            &[
+                &after.0,
+                &after.1,
+                &until.0,
+                &until.1,
+                &reason,
+                &(being_sent == BeingSent::Too),
+            ],
+        )
         .await?;
     for row in rows.iter().filter(|row| row.get::<_, &str>("state") == "failed") {
         count(row, "failed");
@@ -132,10 +182,12 @@ pub(in crate::db) async fn adopt(transaction: &Transaction<'_>) -> Result<u64, E
     transaction.execute(ADOPT, &[]).await
 }
 
-/// Puts right what could not be seen when it was written, and returns how many notices got a chat.
-pub(super) async fn keep_house(client: &mut Object) -> Result<u64, Error> {
+/// Puts right what could not be seen when it was written, as far as it is behind the given place and one slice
+/// reaches. Returns how many notices got a chat, and the place for the next time.
+pub(super) async fn keep_house(client: &mut Object, after: Place) -> Result<(u64, Place), Error> {
     let transaction = while_chats_stand_still(client).await?;
-    give_back(&transaction, None, SUBSCRIPTION_ENDED, BeingSent::Not).await?;
+    let (slice, reached) = Slice::following(&transaction, after).await?;
+    give_back(&transaction, slice, SUBSCRIPTION_ENDED, BeingSent::Not).await?;
     let adopted = adopt(&transaction).await?;
     for row in transaction.query(RETIRE, &[]).await? {
         count(&row, "failed");
@@ -144,5 +196,5 @@ pub(super) async fn keep_house(client: &mut Object) -> Result<u64, Error> {
     let codes = "DELETE FROM chat_invites WHERE expires_at < now() - interval '1 day'";
     transaction.execute(codes, &[]).await?;
     transaction.commit().await?;
-    Ok(adopted)
+    Ok((adopted, reached))
 }

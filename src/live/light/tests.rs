@@ -111,7 +111,15 @@ fn whatever_wakes_somebody_up_is_red() {
     let (colour, text) = with(|seen| seen.token_refused = true);
     assert!(colour == Colour::Red && text.contains("token"), "{text}");
     let (colour, text) = with(|seen| seen.oldest_notice = Duration::from_secs(301));
-    assert!(colour == Colour::Red && text.contains("5m 1s"), "{text}");
+    assert!(
+        colour == Colour::Red && text.starts_with("4 notices wait, the oldest for 5m 1s"),
+        "{text}"
+    );
+    let (_, text) = with(|seen| {
+        seen.oldest_notice = Duration::from_secs(301);
+        seen.notices_pending = 20_000;
+    });
+    assert!(text.starts_with("At least 20000 notices wait"), "{text}");
 }
 
 #[test]
