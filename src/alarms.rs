@@ -19,6 +19,7 @@ use crate::db::{Database, chats};
 use crate::telegram::ops::{AlarmKind, alarm_message};
 use frequency::Frequency;
 
+const UNANSWERED: &str = include_str!("../sql/queries/unanswered_created.sql");
 const ALARMS: &str = include_str!("../sql/queries/ops_alarms.sql");
 
 /// An outage shorter than this is told by the metrics only.
@@ -40,9 +41,10 @@ const REMEMBER: Duration = Duration::from_secs(60);
 /// What no chat has taken by then is told again; the sender has given it up, too.
 const TAKEN: Duration = Duration::from_secs(65);
 
-/// How many created are looked at in one round, most of them answered: a second or two of all that a node can
-/// take. After an hour without a leader what is behind is made up in a few rounds.
-const CREATED_PER_ROUND: i64 = 20_000;
+/// How many arrivals are looked at with one statement for a created without an answer: a few tenths of a second.
+const ARRIVALS: i64 = 20_000;
+/// With so many such statements, and what has come meanwhile, alarms of other kinds are not kept waiting.
+const STATEMENTS_PER_ROUND: usize = 25;
 
 /// A kind and a subject.
 type Alarm = (AlarmKind, String);
@@ -74,10 +76,20 @@ pub async fn watch(
         if !leadership.borrow().is_some_and(leads) {
             continue;
         }
-        if let Err(error) = alarms.look().await {
-            tracing::warn!(%error, "it is not known what operations should be told");
+        match alarms.look().await {
+            Ok(Looked::AtAll) => {}
+            Ok(Looked::AtSome) => every.reset_immediately(),
+            Err(error) => tracing::warn!(%error, "it is not known what operations should be told"),
         }
     }
+}
+
+/// How far a round came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    AtAll,
+    /// More arrivals wait to be looked at than one round takes.
+    AtSome,
 }
 
 struct Alarms {
@@ -103,8 +115,9 @@ struct Telling {
 
 impl Alarms {
     /// One round. What no chat takes counts as not told and comes again.
-    async fn look(&mut self) -> Result<(), StoreError> {
+    async fn look(&mut self) -> Result<Looked, StoreError> {
         let settings = self.settings;
+        let looked = self.look_at_arrivals().await?;
         let (chats, found) = self
             .database
             .limited(async |client| found(settings, client).await)
@@ -139,7 +152,7 @@ impl Alarms {
             messages.extend(taken.map(|taken| (told, taken)));
         }
         if messages.is_empty() {
-            return Ok(());
+            return Ok(looked);
         }
         let alarms: HashSet<Alarm> = messages.iter().flat_map(|(told, _)| told.iter().cloned()).collect();
         let told_kinds: HashSet<AlarmKind> = alarms.iter().map(|(kind, _)| *kind).collect();
@@ -148,7 +161,30 @@ impl Alarms {
         self.told_outage = outage.map(|outage| outage.over).or(self.told_outage);
         let (database, alarms) = (self.database.clone(), alarms.into_iter().collect());
         self.telling.spawn(tell(database, messages, alarms, outage));
-        Ok(())
+        Ok(looked)
+    }
+
+    /// Finds created that SM never had an answer to, among what arrived since the last round.
+    async fn look_at_arrivals(&self) -> Result<Looked, StoreError> {
+        let horizon = seconds(self.settings.repeat_horizon);
+        for _ in 0..STATEMENTS_PER_ROUND {
+            let row = self
+                .database
+                .limited(async |client| {
+                    let statement = client.prepare_cached(UNANSWERED).await?;
+                    client.query_one(&statement, &[&horizon, &ARRIVALS]).await
+                })
+                .await?;
+            if row.get("has_left_out") {
+                tracing::warn!(
+                    "for an hour no leader has looked for created without an answer: older ones are not told"
+                );
+            }
+            if row.get::<_, i64>("looked_at") < ARRIVALS {
+                return Ok(Looked::AtAll);
+            }
+        }
+        Ok(Looked::AtSome)
     }
 
     /// What is told, or was not taken by anybody, is under way no more.
@@ -227,17 +263,17 @@ async fn found(settings: AlarmSettings, client: &deadpool_postgres::Object) -> R
     for row in client.query(subscribed, &[]).await? {
         chats.entry(row.get(0)).or_default().insert(row.get(1));
     }
-    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let limits = (seconds(settings.repeat_horizon), seconds(settings.outbox_limit));
     let statement = client.prepare_cached(ALARMS).await?;
     let mut alarms = BTreeMap::<Alarm, HashSet<Option<String>>>::new();
-    for row in client
-        .query(&statement, &[&limits.0, &limits.1, &CREATED_PER_ROUND])
-        .await?
-    {
+    for row in client.query(&statement, &[&limits.0, &limits.1]).await? {
         if let Some(kind) = AlarmKind::parse(row.get(0)) {
             alarms.entry((kind, row.get(1))).or_default().insert(row.get(2));
         }
     }
     Ok((chats, alarms))
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }

@@ -17,7 +17,7 @@ use teloxide::{Bot, RequestError};
 use tokio::sync::watch;
 
 use crate::db::order_store::PostgresOrderStore;
-use crate::db::outbox::outbox_state;
+use crate::db::outbox::{COUNTED, outbox_state};
 use crate::db::{Database, chats, invites};
 use crate::telegram::staff::{Said, StaffCommand, order_now};
 
@@ -146,6 +146,7 @@ impl StaffBot {
                 let state = outbox_state(&self.database).await?;
                 Said::Status {
                     pending: state.pending,
+                    is_at_least: state.pending >= COUNTED,
                     oldest_minutes: state.oldest_seconds / 60,
                 }
             }

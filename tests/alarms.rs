@@ -147,6 +147,10 @@ async fn without_a_chat_for_operations_nothing_is_marked_as_told() {
 }
 
 async fn start(database: &TestDatabase, bot: &FakeBotApi, flags: &[&str]) -> TestApp {
+    start_looking_every("200ms", database, bot, flags).await
+}
+
+async fn start_looking_every(interval: &str, database: &TestDatabase, bot: &FakeBotApi, flags: &[&str]) -> TestApp {
     let url = bot.url();
     let mut all = vec![
         "--telegram-token",
@@ -154,7 +158,7 @@ async fn start(database: &TestDatabase, bot: &FakeBotApi, flags: &[&str]) -> Tes
         "--telegram-api-url",
         &url,
         "--alarm-interval",
-        "200ms",
+        interval,
     ];
     all.extend(flags);
     TestApp::start(database.url(), &all).await
@@ -203,6 +207,24 @@ async fn a_chat_that_fails_makes_no_other_hear_an_alarm_twice_or_late() {
     for order in ["H-FIRST", "H-SECOND", "H-THIRD"] {
         assert_eq!(told.matches(order).count(), 1, "{told}");
     }
+}
+
+#[actix_rt::test]
+async fn what_came_while_nobody_led_is_looked_at_in_one_round() {
+    let database = TestDatabase::create().await;
+    subscribe(&database, "*", OPS).await;
+    // More than ten rounds would be needed if one looked at a part of it only.
+    let missed = "INSERT INTO order_arrivals (delivery_id, order_id, event, received_at, outcome, node, body) \
+                  SELECT gen_random_uuid(), 'H1', CASE n WHEN 200001 THEN 'created' ELSE 'paid' END, \
+                         now() - interval '1 hour' + n * interval '14 milliseconds', \
+                         CASE n WHEN 200001 THEN 'applied' ELSE 'duplicate' END, 'test', 'x' \
+                  FROM generate_series(1, 200001) AS n; \
+                  INSERT INTO orders (order_id, version, number, store_id, status, closed, conflict, memory) \
+                  VALUES ('H1', 1, 'N1', '8001', 'new', false, false, '{}')";
+    database.client().await.batch_execute(missed).await.unwrap();
+    let bot = FakeBotApi::start();
+    let _app = start_looking_every("10s", &database, &bot, &[]).await;
+    reads(&bot, OPS, "H1", 1).await;
 }
 
 #[actix_rt::test]

@@ -3,47 +3,11 @@
 -- found any more is forgotten: when it comes again it is told again.
 -- $1: how long SM repeats a hook; what is older was decided by SM without our answer.
 -- $2: how long a notice may wait.
--- $3: how many created are looked at; what is left of them comes next time.
+-- What SM may repeat for ever is not read for ever: of arrivals only the newest thousands are looked at.
 WITH
--- SM has probably cancelled an order that staff are picking (protocol section 5, rule 9). Every created is
--- looked at once, when SM has given up: what nobody looked at is made up for one hour. Only bodies of that
--- hour are needed, which have not been forgotten: their index finds them.
-progress AS MATERIALIZED (
-    SELECT GREATEST(
-        (SELECT looked_until FROM alarm_progress WHERE kind = 'unanswered_created'),
-        now() - ($1::bigint + 3600) * interval '1 second'
-    ) AS looked_until
-),
-created AS MATERIALIZED (
-    SELECT delivery_id, order_id, received_at, outcome, replay_of
-    FROM order_arrivals
-    WHERE body IS NOT NULL AND event = 'created'
-      AND received_at >= (SELECT looked_until FROM progress)
-      AND received_at <= now() - $1::bigint * interval '1 second'
-    ORDER BY received_at
-    LIMIT $3
-),
-looked AS (
-    -- Nodes' clocks differ, and a commit takes a moment: what may still come is looked at again.
-    INSERT INTO alarm_progress (kind, looked_until)
-    SELECT 'unanswered_created',
-           CASE WHEN count(*) < $3 THEN now() - ($1::bigint + 10) * interval '1 second' ELSE max(received_at) END
-    FROM created
-    ON CONFLICT (kind) DO UPDATE SET looked_until = EXCLUDED.looked_until
-),
--- What was found before is asked about again, as long as it may still be picked.
+-- What unanswered_created.sql has found, as long as it may still be picked.
 suspected AS MATERIALIZED (
-    SELECT created.order_id
-    FROM created
-    LEFT JOIN LATERAL (
-        SELECT true AS is_answered
-        FROM order_answers
-        WHERE delivery_id = created.delivery_id
-        LIMIT 1
-    ) AS answer ON true
-    WHERE answer.is_answered IS NULL AND created.outcome = 'applied' AND created.replay_of IS NULL
-    UNION
-    SELECT a.subject COLLATE "C"
+    SELECT a.subject COLLATE "C" AS order_id
     FROM ops_alarms a
     CROSS JOIN LATERAL (
         SELECT
@@ -57,10 +21,15 @@ suspected AS MATERIALIZED (
 found AS (
     -- Staff may be picking a wrong list (protocol section 5, rule 6).
     SELECT DISTINCT 'conflict' AS kind, o.order_id AS subject, o.store_id
-    FROM order_arrivals a
+    FROM (
+        SELECT order_id, notes
+        FROM order_arrivals
+        WHERE notes IS NOT NULL AND received_at > now() - interval '1 day'
+        ORDER BY received_at DESC
+        LIMIT 5000
+    ) AS a
     CROSS JOIN LATERAL (SELECT order_id, store_id FROM orders WHERE order_id = a.order_id LIMIT 1) AS o
-    WHERE a.notes IS NOT NULL AND a.received_at > now() - interval '1 day'
-      AND EXISTS (SELECT FROM unnest(a.notes) AS note WHERE starts_with(note, 'conflict_'))
+    WHERE EXISTS (SELECT FROM unnest(a.notes) AS note WHERE starts_with(note, 'conflict_'))
     UNION ALL
     SELECT 'unanswered_created', o.order_id, o.store_id
     FROM suspected
@@ -75,18 +44,28 @@ found AS (
     WHERE o.status IN ('new', 'paid') AND repeat.is_answered IS NULL
     UNION ALL
     SELECT DISTINCT 'announced', o.order_id, NULL
-    FROM order_arrivals a
+    FROM (
+        SELECT order_id
+        FROM order_arrivals
+        WHERE outcome = 'parked'
+          AND received_at BETWEEN now() - interval '1 day' AND now() - $1::bigint * interval '1 second'
+        ORDER BY received_at DESC
+        LIMIT 5000
+    ) AS a
     CROSS JOIN LATERAL (
         SELECT order_id FROM orders
         WHERE order_id = a.order_id AND number IS NULL AND status = 'announced'
         LIMIT 1
     ) AS o
-    WHERE a.outcome = 'parked'
-      AND a.received_at BETWEEN now() - interval '1 day' AND now() - $1::bigint * interval '1 second'
     UNION ALL
     SELECT DISTINCT 'rejected', COALESCE(order_id, event), NULL
-    FROM order_events
-    WHERE outcome = 'rejected' AND received_at > now() - interval '1 day'
+    FROM (
+        SELECT order_id, event
+        FROM order_arrivals
+        WHERE outcome = 'rejected' AND received_at > now() - interval '1 day'
+        ORDER BY received_at DESC
+        LIMIT 5000
+    ) AS a
     UNION ALL
     SELECT 'no_chat', w.store_id || ' ' || w.role, w.store_id
     FROM stores_waiting_for_chat AS w
@@ -95,8 +74,10 @@ found AS (
         FROM (
             SELECT order_id
             FROM notices
-            WHERE state = 'no_chat' AND store_id = w.store_id AND role = w.role
-            ORDER BY notice_id DESC
+            -- A range, as in outbox_peek.sql.
+            WHERE state = 'no_chat'
+              AND (store_id, role, notice_id) BETWEEN (w.store_id, w.role, 0) AND (w.store_id, w.role, 9223372036854775807)
+            ORDER BY store_id DESC, role DESC, notice_id DESC
             LIMIT 100
         ) AS newest
         CROSS JOIN LATERAL (SELECT status FROM orders WHERE order_id = newest.order_id LIMIT 1) AS o
@@ -121,6 +102,8 @@ found AS (
 forgotten AS (
     DELETE FROM ops_alarms a
     WHERE NOT EXISTS (SELECT FROM found f WHERE f.kind = a.kind AND f.subject = a.subject)
+      -- These end with their day only; they may be there still behind many newer ones.
+      AND (a.kind NOT IN ('conflict', 'rejected') OR a.told_at IS NULL OR a.told_at < now() - interval '1 day')
       -- That somebody is lacking does not end with the order for which it was seen.
       AND (a.kind <> 'no_chat' OR a.told_at IS NULL OR a.told_at < now() - interval '1 day'
            OR EXISTS (SELECT FROM chats c

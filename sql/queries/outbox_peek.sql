@@ -18,15 +18,17 @@ WITH due AS (
     ORDER BY place
     LIMIT $2
 ),
--- The limits keep these lookups by key: a plan made while the tables were empty would read them whole.
+-- The limits keep these lookups by key: a plan made while the tables were empty would read them whole. Rows of
+-- one chat are asked for as a range: with `chat_id = ` the planner may go through all notices by their id.
 oldest AS MATERIALIZED (
     SELECT due.place, n.*, o.number, o.status
     FROM due
     CROSS JOIN LATERAL (
         SELECT *
         FROM notices
-        WHERE state = 'pending' AND chat_id = due.chat_id
-        ORDER BY notice_id
+        WHERE state = 'pending'
+          AND (chat_id, notice_id) BETWEEN (due.chat_id, 0) AND (due.chat_id, 9223372036854775807)
+        ORDER BY chat_id, notice_id
         LIMIT $3
     ) AS n
     LEFT JOIN LATERAL (SELECT number, status FROM orders WHERE order_id = n.order_id LIMIT 1) AS o ON true

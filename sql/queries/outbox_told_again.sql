@@ -1,24 +1,8 @@
--- A notice of an open order that waits for a chat can be told to one that once could not be written to:
--- that it failed there before does not stand in the way. Like the two statements that follow it, it begins
--- with what waits and looks everything else up by key; LATERAL with LIMIT keeps the planner to that.
-WITH stores AS MATERIALIZED (
-    SELECT w.store_id, w.role
-    FROM stores_waiting_for_chat AS w
-    WHERE EXISTS (
-        SELECT FROM chats c WHERE c.role = w.role AND c.store_id IN (w.store_id, '*') AND c.disabled_at IS NULL
-    )
-),
-waiting AS MATERIALIZED (
-    SELECT n.delivery_id, n.store_id, n.role
-    FROM stores
-    CROSS JOIN LATERAL (
-        SELECT delivery_id, order_id, store_id, role
-        FROM notices
-        WHERE state = 'no_chat' AND store_id = stores.store_id AND role = stores.role
-        OFFSET 0
-    ) AS n
-    CROSS JOIN LATERAL (SELECT status FROM orders WHERE order_id = n.order_id LIMIT 1) AS o
-    WHERE o.status IN ('new', 'paid')
+-- One of the notices $1, which wait for a chat, can be told to one that once could not be written to: that it
+-- failed there before does not stand in the way. Everything is looked up by key: OFFSET 0, and LATERAL with
+-- LIMIT, keep the planner to that.
+WITH waiting AS MATERIALIZED (
+    SELECT delivery_id, store_id, role FROM notices WHERE notice_id = ANY ($1) OFFSET 0
 ),
 failed AS MATERIALIZED (
     SELECT f.notice_id

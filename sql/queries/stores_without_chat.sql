@@ -8,8 +8,11 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT order_id, created_at
         FROM notices
-        WHERE state = 'no_chat' AND store_id = waiting.store_id AND role = waiting.role
-        ORDER BY notice_id DESC
+        -- A range, as in outbox_peek.sql.
+        WHERE state = 'no_chat'
+          AND (store_id, role, notice_id) BETWEEN (waiting.store_id, waiting.role, 0)
+                                              AND (waiting.store_id, waiting.role, 9223372036854775807)
+        ORDER BY store_id DESC, role DESC, notice_id DESC
         LIMIT 100
     ) AS newest
     JOIN orders o ON o.order_id = newest.order_id AND o.status IN ('new', 'paid')

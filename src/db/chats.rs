@@ -6,7 +6,7 @@ use orderhook_actors::ports::StoreError;
 use serde::Serialize;
 use tokio_postgres::types::ToSql;
 
-use crate::db::outbox::settle::{BeingSent, SUBSCRIPTION_ENDED, Slice, adopt, give_back, while_chats_stand_still};
+use crate::db::outbox::settle::{BeingSent, SUBSCRIPTION_ENDED, adopt, give_chat_back, while_chats_stand_still};
 use crate::db::{Database, store_error};
 
 /// The store that stands for every store.
@@ -66,12 +66,14 @@ pub struct Subscription {
 pub struct Added {
     /// Whether it was new, or disabled before.
     pub is_new: bool,
-    /// How many notices of open orders had waited for such a chat and are sent to it now.
+    /// How many notices of open orders had waited for such a chat and are sent to it now; of a flood, the first
+    /// of them.
     pub waiting: u64,
 }
 
 /// Subscribes a chat. Adding it again enables it again. What waits of orders that are still open, because
-/// nobody was subscribed, goes to it; what waits of orders that are over is history and stays.
+/// nobody was subscribed, goes to it; of orders that are over nobody is told any more. The sender goes on with
+/// what is left of a flood.
 ///
 /// # Errors
 /// [`StoreError`]; nothing has changed then.
@@ -100,12 +102,12 @@ pub(super) async fn add_in(
         .execute(upsert, &[&store_id, &role.as_str(), &chat_id])
         .await?
         > 0;
-    let waiting = adopt(transaction).await?;
+    let waiting = adopt(transaction).await?.notices;
     Ok(Added { is_new, waiting })
 }
 
 /// Ends a subscription and returns whether there was one. What still waits for the chat waits for the next
-/// one where nobody else of the role is told the same.
+/// one where nobody else of the role is told the same; the sender goes on with what is left of a flood.
 ///
 /// # Errors
 /// [`StoreError`]; nothing has changed then.
@@ -133,13 +135,7 @@ async fn remove_where(
         .limited(async |client| {
             let transaction = while_chats_stand_still(client).await?;
             let removed = transaction.execute(delete, parameters).await?;
-            give_back(
-                &transaction,
-                Slice::of_chat(chat_id),
-                SUBSCRIPTION_ENDED,
-                BeingSent::Not,
-            )
-            .await?;
+            give_chat_back(&transaction, chat_id, SUBSCRIPTION_ENDED, BeingSent::Not).await?;
             transaction.commit().await?;
             Ok(removed)
         })

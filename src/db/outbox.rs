@@ -4,7 +4,7 @@ pub(super) mod settle;
 mod told;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Object;
@@ -19,7 +19,7 @@ use tokio_postgres::Row;
 use crate::db::Database;
 use crate::db::stored_json::StoredJson;
 
-use settle::Place;
+use settle::House;
 use told::Told;
 
 const PEEK: &str = include_str!("../../sql/queries/outbox_peek.sql");
@@ -27,14 +27,15 @@ const CLAIM: &str = include_str!("../../sql/queries/outbox_claim.sql");
 const RECENT: &str = include_str!("../../sql/queries/outbox_recent.sql");
 /// What this build cannot read waits so long for a node that can; others of its chat are told meanwhile.
 const UNREADABLE_WAITS: TimeDelta = TimeDelta::hours(1);
+/// What is left by then is for the next time: meanwhile chats can hardly come or leave.
+const HOUSE_KEPT_FOR: Duration = Duration::from_secs(3);
 const STATE: &str = include_str!("../../sql/queries/outbox_state.sql");
 
 /// [`Outbox`] on the tables of `sql/migrations`.
 #[derive(Debug, Clone)]
 pub struct PostgresOutbox {
     database: Database,
-    /// How far the waiting notices have been put right.
-    house: Arc<Mutex<Place>>,
+    house: Arc<Mutex<House>>,
 }
 
 impl PostgresOutbox {
@@ -43,7 +44,7 @@ impl PostgresOutbox {
     pub fn new(database: Database) -> Self {
         Self {
             database,
-            house: Arc::new(Mutex::new(settle::START)),
+            house: Arc::new(Mutex::new(House::NEW)),
         }
     }
 
@@ -113,11 +114,19 @@ impl Outbox for PostgresOutbox {
     fn keep_house(&self) -> BoxFuture<'static, Result<u64, OutboxError>> {
         let house = Arc::clone(&self.house);
         self.run(async move |database| {
-            let after = *house.lock().unwrap_or_else(PoisonError::into_inner);
-            let (adopted, reached) = database
-                .limited(async |client| settle::keep_house(client, after).await)
-                .await?;
-            *house.lock().unwrap_or_else(PoisonError::into_inner) = reached;
+            let began = Instant::now();
+            let mut adopted = 0;
+            loop {
+                let from = *house.lock().unwrap_or_else(PoisonError::into_inner);
+                let kept = database
+                    .limited(async |client| settle::keep_house(client, from).await)
+                    .await?;
+                adopted += kept.adopted;
+                *house.lock().unwrap_or_else(PoisonError::into_inner) = kept.house;
+                if !kept.leaves_some || began.elapsed() >= HOUSE_KEPT_FOR {
+                    break;
+                }
+            }
             Ok(adopted)
         })
     }

@@ -125,7 +125,7 @@ function chartPlans(hello) {
       },
     },
     {
-      id: "outbox", title: "Outbox", unit: "notices left, age right", floor: 10, rightFloor: 30, show: short,
+      id: "outbox", title: "Outbox", unit: "notices (20k at most) left, age right", floor: 10, rightFloor: 30, show: short,
       series: () => [
         { name: "pending", colour: 0, value: plain("outbox_pending"), fill: true },
         { name: "oldest", colour: 1, value: plain("outbox_oldest_s"), right: true, show: span },

@@ -87,6 +87,8 @@ pub enum Said {
     Status {
         /// Notices that wait to be sent.
         pending: i64,
+        /// Whether more may wait than were counted.
+        is_at_least: bool,
         /// The age of the oldest.
         oldest_minutes: i64,
     },
@@ -202,11 +204,18 @@ mod tests {
             },
             Said::Status {
                 pending: 0,
+                is_at_least: false,
                 oldest_minutes: 0,
             },
             Said::Status {
                 pending: 7,
+                is_at_least: false,
                 oldest_minutes: 12,
+            },
+            Said::Status {
+                pending: 20_000,
+                is_at_least: true,
+                oldest_minutes: 95,
             },
             Said::Trouble,
             Said::Help,

@@ -1,5 +1,6 @@
 //! Chats that end, move, or come while notices wait.
 
+use orderhook::db::chats;
 use orderhook_actors::ports::{Outbox, SettledAs};
 
 use crate::fixture::{EPOCH, Fixture, gone, ids, sent};
@@ -138,7 +139,13 @@ async fn a_chat_that_subscribed_in_the_middle_of_a_commit_is_given_what_waits() 
     assert_eq!(ids(&fixture.peek().await), [open[0]]);
     let rows = "SELECT count(*) FROM notices WHERE order_id = 'OPEN'";
     assert_eq!(fixture.client.query_one(rows, &[]).await.unwrap().get::<_, i64>(0), 1);
-    assert_eq!(fixture.stored(over[0]).await.state, "no_chat");
+    // Of an order that is over nobody is told any more.
+    let over = fixture.stored(over[0]).await;
+    assert_eq!(over.state, "failed");
+    assert_eq!(
+        over.last_error.as_deref(),
+        Some("nobody was subscribed while the order was open")
+    );
 }
 
 #[tokio::test]
@@ -165,16 +172,35 @@ async fn a_notice_for_a_chat_that_ended_in_the_middle_of_a_commit_does_not_wait_
     assert_eq!(fixture.stored(on_its_way).await.state, "no_chat");
 }
 
+/// More than is put right at a time.
+const FLOOD: i64 = 7000;
+
+impl Fixture {
+    /// So many notices of the open order H0: for this chat, or for none.
+    async fn flood(&self, chat_id: Option<i64>) {
+        self.order("H0", "new").await;
+        let insert = "INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state, created_at) \
+                      SELECT gen_random_uuid(), 'H0', 'S', 'pickers', $1::bigint, 'changed', \
+                             CASE WHEN $1::bigint IS NULL THEN 'no_chat' ELSE 'pending' END, now() - interval '2 days' + n * interval '1 millisecond' \
+                      FROM generate_series(1, $2::bigint) AS n";
+        self.client.execute(insert, &[&chat_id, &FLOOD]).await.unwrap();
+    }
+
+    /// How many notices are in this state.
+    async fn count(&self, state: &str) -> i64 {
+        let count = "SELECT count(*) FROM notices WHERE state = $1";
+        self.client.query_one(count, &[&state]).await.unwrap().get(0)
+    }
+}
+
 #[tokio::test]
 async fn behind_a_flood_it_is_put_right_part_by_part() {
     let fixture = Fixture::create().await;
     fixture.subscribe("S", "pickers", 1).await;
-    fixture
-        .execute(
-            "INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state) \
-             SELECT gen_random_uuid(), 'H0', 'S', 'pickers', 1, 'changed', 'pending' FROM generate_series(1, 7000)",
-        )
-        .await;
+    // They are told about another store by now.
+    fixture.subscribe("T", "pickers", 2).await;
+    fixture.subscribe("T", "pickers", -2).await;
+    fixture.flood(Some(1)).await;
     let last = fixture.waits_for("H1", 2).await;
     fixture.outbox.keep_house().await.unwrap();
     assert_eq!(fixture.stored(last).await.chat_id, Some(2));
@@ -184,6 +210,67 @@ async fn behind_a_flood_it_is_put_right_part_by_part() {
     let first = fixture.waits_for("H2", -2).await;
     fixture.outbox.keep_house().await.unwrap();
     assert_eq!(fixture.stored(first).await.chat_id, Some(1));
+}
+
+#[tokio::test]
+async fn a_chat_that_is_gone_is_found_behind_a_flood() {
+    let fixture = Fixture::create().await;
+    fixture.subscribe("S", "pickers", 1).await;
+    fixture.flood(Some(1)).await;
+    let notice = fixture.waits_for("H1", 2).await;
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.stored(notice).await.chat_id, Some(1));
+}
+
+#[tokio::test]
+async fn a_chat_leaves_at_once_however_much_waits_for_it() {
+    let fixture = Fixture::create().await;
+    fixture.subscribe("S", "pickers", 1).await;
+    fixture.flood(Some(1)).await;
+    fixture.settle(1, &[], gone()).await;
+    let disabled = "SELECT FROM chats WHERE disabled_reason = 'blocked'";
+    assert_eq!(fixture.execute(disabled).await, 1);
+    let left = fixture.count("pending").await;
+    assert!(left > 0 && left < FLOOD, "{left} wait");
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.count("no_chat").await, FLOOD);
+    let blocked = "SELECT FROM notices WHERE last_error = 'blocked'";
+    assert_eq!(fixture.execute(blocked).await, u64::try_from(FLOOD).unwrap());
+}
+
+#[tokio::test]
+async fn a_chat_comes_at_once_however_much_waits_for_one() {
+    let fixture = Fixture::create().await;
+    fixture.flood(None).await;
+    let database = fixture.database.open();
+    let added = chats::add(&database, "S", chats::Role::Pickers, 1).await.unwrap();
+    let adopted = i64::try_from(added.waiting).unwrap();
+    assert!(added.is_new && adopted > 0 && adopted < FLOOD, "{added:?}");
+    assert_eq!(fixture.count("pending").await, adopted);
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.count("pending").await, FLOOD);
+}
+
+#[tokio::test]
+async fn orders_that_are_never_finished_hide_none_that_are_over() {
+    let fixture = Fixture::create().await;
+    fixture.flood(None).await;
+    fixture.order("OVER", "cancelled").await;
+    let over = fixture.event("OVER", "new", &[("pickers", None)]).await[0];
+    fixture
+        .execute("UPDATE notices SET created_at = now() - interval '25 hours' WHERE order_id = 'OVER'")
+        .await;
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.stored(over).await.state, "no_chat");
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.stored(over).await.state, "failed");
+    // And again from the oldest.
+    fixture
+        .execute("UPDATE orders SET status = 'delivered' WHERE order_id = 'H0'")
+        .await;
+    fixture.outbox.keep_house().await.unwrap();
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.count("no_chat").await, 0);
 }
 
 #[tokio::test]

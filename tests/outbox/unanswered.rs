@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::fixture::Fixture;
 
+const UNANSWERED: &str = include_str!("../../sql/queries/unanswered_created.sql");
 const ALARMS: &str = include_str!("../../sql/queries/ops_alarms.sql");
 /// SM repeats a hook for so long, in seconds.
 const HORIZON: i64 = 600;
@@ -26,13 +27,16 @@ impl Fixture {
         self.client.execute(answer, &[&delivery_id]).await.unwrap();
     }
 
-    /// What a leader is to tell now, and looks at so many created for.
-    async fn untold(&self, looked_at: i64) -> Vec<String> {
-        let rows = self
-            .client
-            .query(ALARMS, &[&HORIZON, &300_i64, &looked_at])
-            .await
-            .unwrap();
+    /// Looks at so many arrivals. Returns how many there were, and whether some are not looked at any more.
+    async fn look(&self, arrivals: i64) -> (i64, bool) {
+        let looked = self.client.query_one(UNANSWERED, &[&HORIZON, &arrivals]).await.unwrap();
+        (looked.get("looked_at"), looked.get("has_left_out"))
+    }
+
+    /// What a leader is to tell after a look at so many arrivals.
+    async fn untold(&self, arrivals: i64) -> Vec<String> {
+        self.look(arrivals).await;
+        let rows = self.client.query(ALARMS, &[&HORIZON, &300_i64]).await.unwrap();
         let mut found: Vec<String> = rows
             .iter()
             .filter(|row| row.get::<_, &str>(0) == "unanswered_created")
@@ -107,4 +111,41 @@ async fn what_is_behind_is_made_up_in_parts() {
     fixture.order("H-NEXT", "new").await;
     fixture.created("H-NEXT", 10.0, "applied").await;
     assert_eq!(fixture.untold(2).await, ["H-NEXT", "H4"]);
+}
+
+#[tokio::test]
+async fn other_events_are_not_read_for_ever_in_search_of_a_created() {
+    let fixture = Fixture::create().await;
+    fixture.order("H1", "new").await;
+    fixture
+        .execute(
+            "INSERT INTO order_arrivals (delivery_id, order_id, event, received_at, outcome, node, body) \
+             SELECT gen_random_uuid(), 'H1', 'paid', now() - interval '30 minutes' + n * interval '1 second', \
+                    'duplicate', 'test', 'x' \
+             FROM generate_series(1, 30) AS n",
+        )
+        .await;
+    fixture.created("H1", 20.0, "applied").await;
+    assert_eq!(fixture.look(20).await, (20, false));
+    assert!(fixture.found().await.is_empty());
+    // The last one is seen again, for others may have come in the same moment.
+    assert_eq!(fixture.look(20).await, (12, false));
+    assert_eq!(fixture.found().await, ["H1"]);
+}
+
+#[tokio::test]
+async fn what_no_leader_has_looked_at_for_an_hour_is_said_to_be_left_out() {
+    let fixture = Fixture::create().await;
+    assert_eq!(fixture.look(10).await, (0, false));
+    fixture
+        .execute("UPDATE alarm_progress SET looked_until = looked_until - interval '2 hours'")
+        .await;
+    assert_eq!(fixture.look(10).await, (0, true));
+    assert_eq!(fixture.look(10).await, (0, false));
+    // A leader of before, whose statement comes late, takes nothing back.
+    let later = "UPDATE alarm_progress SET looked_until = now()";
+    fixture.execute(later).await;
+    fixture.look(10).await;
+    let behind = "SELECT FROM alarm_progress WHERE looked_until < now() - interval '1 minute'";
+    assert_eq!(fixture.execute(behind).await, 0);
 }

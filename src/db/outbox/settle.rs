@@ -1,16 +1,20 @@
 //! What became of messages, and what is put right from time to time.
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{Object, Transaction};
 use orderhook_actors::ports::{Settled, SettledAs};
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 
 use super::count;
 
 const SLICE_END: &str = include_str!("../../../sql/queries/outbox_slice_end.sql");
 const GIVE_BACK: &str = include_str!("../../../sql/queries/outbox_give_back.sql");
+const GONE: &str = include_str!("../../../sql/queries/outbox_gone.sql");
+const ADOPTABLE: &str = include_str!("../../../sql/queries/outbox_adoptable.sql");
 const TOLD_ALREADY: &str = include_str!("../../../sql/queries/outbox_told_already.sql");
 const TOLD_AGAIN: &str = include_str!("../../../sql/queries/outbox_told_again.sql");
 const ADOPT: &str = include_str!("../../../sql/queries/outbox_adopt.sql");
+const WAITED_LONG: &str = include_str!("../../../sql/queries/outbox_waited_long.sql");
 const RETIRE: &str = include_str!("../../../sql/queries/outbox_retire.sql");
 
 /// Held while rows move between chats. Two chats of one role that are lost at the same moment would
@@ -80,7 +84,8 @@ async fn chat_gone(transaction: &Transaction<'_>, chat_id: i64, reason: &str) ->
     let disable =
         "UPDATE chats SET disabled_at = now(), disabled_reason = $2 WHERE chat_id = $1 AND disabled_at IS NULL";
     transaction.execute(disable, &[&chat_id, &reason]).await?;
-    give_back(transaction, Slice::of_chat(chat_id), reason, BeingSent::Too).await
+    give_chat_back(transaction, chat_id, reason, BeingSent::Too).await?;
+    Ok(())
 }
 
 /// Subscriptions and what waits follow; what was sent stays under the old id, where its messages are.
@@ -113,15 +118,17 @@ pub(in crate::db) enum BeingSent {
 pub(super) type Place = (i64, i64);
 
 /// Before every chat, groups included.
-pub(super) const START: Place = (i64::MIN, 0);
+const START: Place = (i64::MIN, 0);
 const END: Place = (i64::MAX, i64::MAX);
-/// How many waiting notices are gone through at a time. A flood of them would otherwise keep the database busy
-/// for a second each time, and there is one at most among thousands that has to be put right.
-const SLICE: i64 = 5000;
+/// How many notices are put right at a time: a tenth of a second, in which no chat can come or leave. What is
+/// left of a flood is for the next time.
+const PART: i64 = 5000;
+/// So many chats without a subscription are looked for, in case that the sender is still busy with some.
+const GONE_CHATS: i64 = 100;
 
 /// Part of what waits.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::db) struct Slice {
+struct Slice {
     /// What follows it.
     after: Place,
     /// The last one.
@@ -129,18 +136,10 @@ pub(in crate::db) struct Slice {
 }
 
 impl Slice {
-    /// All that waits for one chat.
-    pub(in crate::db) const fn of_chat(chat_id: i64) -> Self {
-        Self {
-            after: (chat_id, 0),
-            until: (chat_id, i64::MAX),
-        }
-    }
-
     /// The next part, and where the one after it begins.
     async fn following(transaction: &Transaction<'_>, after: Place) -> Result<(Self, Place), Error> {
         let end = transaction.prepare_cached(SLICE_END).await?;
-        let end = transaction.query_opt(&end, &[&after.0, &after.1, &SLICE]).await?;
+        let end = transaction.query_opt(&end, &[&after.0, &after.1, &PART]).await?;
         Ok(end.map_or((Self { after, until: END }, START), |end| {
             let until = (end.get("chat_id"), end.get("notice_id"));
             (Self { after, until }, until)
@@ -148,13 +147,25 @@ impl Slice {
     }
 }
 
-/// What waits for chats that no subscription covers any more.
-pub(in crate::db) async fn give_back(
+/// Gives back what waits for a chat that no subscription covers any more, as far as one part reaches, and
+/// returns how many notices that were; [`keep_house`] gives back the rest.
+pub(in crate::db) async fn give_chat_back(
+    transaction: &Transaction<'_>,
+    chat_id: i64,
+    reason: &str,
+    being_sent: BeingSent,
+) -> Result<i64, Error> {
+    let (mut slice, _) = Slice::following(transaction, (chat_id, 0)).await?;
+    slice.until = slice.until.min((chat_id, i64::MAX));
+    give_back(transaction, slice, reason, being_sent).await
+}
+
+async fn give_back(
     transaction: &Transaction<'_>,
     Slice { after, until }: Slice,
     reason: &str,
     being_sent: BeingSent,
-) -> Result<(), Error> {
+) -> Result<i64, Error> {
     let give_back = transaction.prepare_cached(GIVE_BACK).await?;
     let rows = transaction
         .query(
@@ -172,29 +183,120 @@ pub(in crate::db) async fn give_back(
     for row in rows.iter().filter(|row| row.get::<_, &str>("state") == "failed") {
         count(row, "failed");
     }
+    Ok(i64::try_from(rows.len()).unwrap_or(i64::MAX))
+}
+
+/// What became of notices that waited for a chat.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::db) struct Adopted {
+    /// So many wait for a chat that is subscribed by now.
+    pub(in crate::db) notices: u64,
+    /// Whether more may have been left.
+    leaves_some: bool,
+}
+
+/// Gives what waits for a chat to those that are subscribed by now, the oldest first and as far as one part
+/// reaches; [`keep_house`] goes on with it. Nobody is told any more of orders that are over: such notices have
+/// failed.
+pub(in crate::db) async fn adopt(transaction: &Transaction<'_>) -> Result<Adopted, Error> {
+    let adoptable = transaction.prepare_cached(ADOPTABLE).await?;
+    let adoptable = transaction.query(&adoptable, &[&PART]).await?;
+    let (open, over): (Vec<_>, Vec<_>) = adoptable.iter().partition(|row| row.get("is_open"));
+    let [open, over] = [open, over].map(|rows| rows.iter().map(|row| row.get("notice_id")).collect::<Vec<i64>>());
+    let mut notices = 0;
+    if !open.is_empty() {
+        for put_right in [TOLD_AGAIN, TOLD_ALREADY, ADOPT] {
+            let put_right = transaction.prepare_cached(put_right).await?;
+            // The last one says how many got a chat.
+            notices = transaction.execute(&put_right, &[&open]).await?;
+        }
+    }
+    retire(transaction, over).await?;
+    Ok(Adopted {
+        notices,
+        leaves_some: is_whole_part(&adoptable),
+    })
+}
+
+/// Whether more may follow these rows.
+fn is_whole_part(rows: &[Row]) -> bool {
+    i64::try_from(rows.len()).is_ok_and(|rows| rows >= PART)
+}
+
+async fn retire(transaction: &Transaction<'_>, notice_ids: Vec<i64>) -> Result<(), Error> {
+    if notice_ids.is_empty() {
+        return Ok(());
+    }
+    let retire = transaction.prepare_cached(RETIRE).await?;
+    for row in transaction.query(&retire, &[&notice_ids]).await? {
+        count(&row, "failed");
+    }
     Ok(())
 }
 
-/// Gives what waits for a chat to those that are subscribed by now, and returns how many notices that were.
-pub(in crate::db) async fn adopt(transaction: &Transaction<'_>) -> Result<u64, Error> {
-    transaction.execute(TOLD_AGAIN, &[]).await?;
-    transaction.execute(TOLD_ALREADY, &[]).await?;
-    transaction.execute(ADOPT, &[]).await
+/// How far the outbox has been put right. Beginning again from the start costs nothing but time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct House {
+    /// Of what waits to be sent.
+    sent: Place,
+    /// Of what has waited for a chat for long: its time.
+    waited: DateTime<Utc>,
 }
 
-/// Puts right what could not be seen when it was written, as far as it is behind the given place and one slice
-/// reaches. Returns how many notices got a chat, and the place for the next time.
-pub(super) async fn keep_house(client: &mut Object, after: Place) -> Result<(u64, Place), Error> {
+impl House {
+    /// Nothing was looked at yet.
+    pub(super) const NEW: Self = Self {
+        sent: START,
+        waited: DateTime::UNIX_EPOCH,
+    };
+}
+
+/// What one round of putting right has done.
+pub(super) struct Kept {
+    /// So many notices got a chat.
+    pub(super) adopted: u64,
+    /// Where the next round begins.
+    pub(super) house: House,
+    /// Whether what was found first must be gone on with soon: notices that nobody would be told.
+    pub(super) leaves_some: bool,
+}
+
+/// Puts right what could not be seen when it was written, one part of everything.
+pub(super) async fn keep_house(client: &mut Object, house: House) -> Result<Kept, Error> {
     let transaction = while_chats_stand_still(client).await?;
-    let (slice, reached) = Slice::following(&transaction, after).await?;
+    let mut given_back = 0;
+    let gone = transaction.prepare_cached(GONE).await?;
+    for chat in transaction.query(&gone, &[&GONE_CHATS]).await? {
+        let reason: Option<&str> = chat.get("disabled_reason");
+        let reason = reason.unwrap_or(SUBSCRIPTION_ENDED);
+        given_back += give_chat_back(&transaction, chat.get("chat_id"), reason, BeingSent::Not).await?;
+        if given_back >= PART {
+            break;
+        }
+    }
+    // A chat that is told about fewer stores than before is found among all that waits.
+    let (slice, sent) = Slice::following(&transaction, house.sent).await?;
     give_back(&transaction, slice, SUBSCRIPTION_ENDED, BeingSent::Not).await?;
     let adopted = adopt(&transaction).await?;
-    for row in transaction.query(RETIRE, &[]).await? {
-        count(&row, "failed");
-    }
+    let waited = retire_long_waiting(&transaction, house.waited).await?;
     // A used one is kept so long, for whoever sends it again not knowing that it has worked.
     let codes = "DELETE FROM chat_invites WHERE expires_at < now() - interval '1 day'";
     transaction.execute(codes, &[]).await?;
     transaction.commit().await?;
-    Ok((adopted, reached))
+    Ok(Kept {
+        adopted: adopted.notices,
+        house: House { sent, waited },
+        leaves_some: given_back >= PART || adopted.leaves_some,
+    })
+}
+
+/// What waits for a chat is kept for a day after its order is over, for whoever asks why nobody came. Without an
+/// end it would be counted for ever. Returns where the next part begins.
+async fn retire_long_waiting(transaction: &Transaction<'_>, after: DateTime<Utc>) -> Result<DateTime<Utc>, Error> {
+    let waited = transaction.prepare_cached(WAITED_LONG).await?;
+    let waited = transaction.query(&waited, &[&after, &PART]).await?;
+    let over = waited.iter().filter(|row| !row.get::<_, bool>("is_open"));
+    retire(transaction, over.map(|row| row.get("notice_id")).collect()).await?;
+    let last = waited.last().filter(|_| is_whole_part(&waited));
+    Ok(last.map_or(House::NEW.waited, |row| row.get("created_at")))
 }
