@@ -2,8 +2,8 @@
 //!
 //! A queue that never empties makes everybody wait and nobody faster. It is recognised as in CoDel (RFC 8289):
 //! not by its length, and not by the slowest, but by the shortest wait of an interval. When even the luckiest
-//! hook had to wait that long, the node is over capacity; one slow order, or one long transaction, is not
-//! mistaken for that. Then hooks are refused at the door, `order.created` last of all: without an answer to it
+//! hook had to wait that long, twice in a row, the node is over capacity; one slow order, one long transaction,
+//! or a disk that stood still for half a second is not mistaken for that. Then hooks are refused at the door, `order.created` last of all: without an answer to it
 //! SM cancels a real order, everything else is only told again.
 //!
 //! A queue also grows old when the database stands still. That is no lack of capacity, and another node may
@@ -40,6 +40,8 @@ pub struct Admission {
     /// The shortest wait of the running interval in microseconds; [`NONE`] when nothing was committed yet.
     shortest: AtomicU64,
     /// The shortest wait of the last interval, in microseconds.
+    last: AtomicU64,
+    /// The shortest wait of the last two intervals, in microseconds.
     standing: AtomicU64,
     /// When the last transaction was committed, in microseconds since `started`.
     committed: AtomicU64,
@@ -58,6 +60,7 @@ impl Admission {
             started: Instant::now(),
             interval: AtomicU64::new(0),
             shortest: AtomicU64::new(NONE),
+            last: AtomicU64::new(0),
             standing: AtomicU64::new(0),
             committed: AtomicU64::new(0),
         })
@@ -88,7 +91,7 @@ impl Admission {
         Err(DeliverError::Busy)
     }
 
-    /// How long even the luckiest hook waited for its transaction in the last interval.
+    /// How long even the luckiest hook waited for its transaction in the last two intervals.
     #[must_use]
     pub fn standing(&self) -> Duration {
         Duration::from_micros(self.standing.load(Ordering::Relaxed))
@@ -120,7 +123,8 @@ impl Admission {
         if moved.is_ok() {
             let shortest = self.shortest.swap(NONE, Ordering::Relaxed);
             if shortest != NONE {
-                self.standing.store(shortest, Ordering::Relaxed);
+                let before = self.last.swap(shortest, Ordering::Relaxed);
+                self.standing.store(shortest.min(before), Ordering::Relaxed);
             }
         }
     }
@@ -170,7 +174,7 @@ mod tests {
     #[test]
     fn when_everybody_waits_created_is_still_admitted_and_the_others_are_not() {
         let (admission, _) = admission(BATCH_ROWS);
-        waits(&admission, &[300]);
+        waits(&admission, &[300, 300]);
         assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
         assert_eq!(admission.admit(Importance::Created), Ok(()));
     }
@@ -178,7 +182,7 @@ mod tests {
     #[test]
     fn created_is_refused_when_it_could_not_be_answered_in_time() {
         let (admission, _) = admission(BATCH_ROWS);
-        waits(&admission, &[300, 1600]);
+        waits(&admission, &[1600, 1600]);
         assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Busy));
     }
 
@@ -192,9 +196,19 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_stood_still_once_is_no_lack_of_capacity() {
+        let (admission, _) = admission(BATCH_ROWS);
+        waits(&admission, &[3, 900]);
+        assert_eq!(admission.admit(Importance::Other), Ok(()));
+        let (admission, _) = self::admission(BATCH_ROWS);
+        waits(&admission, &[900, 3]);
+        assert_eq!(admission.admit(Importance::Other), Ok(()));
+    }
+
+    #[test]
     fn an_old_queue_that_the_next_transaction_empties_refuses_nobody() {
         let (admission, stats) = admission(BATCH_ROWS);
-        waits(&admission, &[1900]);
+        waits(&admission, &[1900, 1900]);
         assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Busy));
         stats.left(0, 1, BOUND);
         assert_eq!(admission.admit(Importance::Other), Ok(()));
