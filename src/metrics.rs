@@ -167,7 +167,7 @@ fn describe() {
     describe_gauge!(
         actors::STANDING_WAIT_SECONDS,
         Unit::Seconds,
-        "The shortest wait for a transaction in the last two intervals of 50 ms, in seconds; above a sixteenth of the answer deadline hooks are refused"
+        "The shortest wait for a transaction in the last 50 ms, in seconds; above a sixteenth of the answer deadline hooks are refused"
     );
     describe_gauge!(actors::ORDERS_ACTIVE, "Order actors alive in this process");
     describe_counter!(

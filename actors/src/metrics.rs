@@ -23,7 +23,7 @@ pub const MAILBOX_WAIT_SECONDS: &str = "orderhook_mailbox_wait_seconds";
 pub const MAILBOX_HANDLE_SECONDS: &str = "orderhook_mailbox_handle_seconds";
 /// Commands refused because a mailbox was full, by actor kind. Counter.
 pub const MAILBOX_REFUSED_TOTAL: &str = "orderhook_mailbox_refused_total";
-/// The shortest time that a hook waited for its transaction in the last two intervals with any; above a sixteenth of
+/// The shortest time that a hook waited for its transaction in the last interval with any; above a sixteenth of
 /// the answer deadline the node refuses hooks. Gauge.
 pub const STANDING_WAIT_SECONDS: &str = "orderhook_standing_wait_seconds";
 /// Order actors alive. Gauge.
