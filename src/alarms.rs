@@ -43,6 +43,9 @@ const TAKEN: Duration = Duration::from_secs(65);
 
 /// How many arrivals are looked at with one statement for a created without an answer: a few tenths of a second.
 const ARRIVALS: i64 = 20_000;
+/// So many arrivals with a contradiction, without an order or rejected are remembered for an alarm: a hundred a
+/// second for the quarter of an hour in which [`Frequency`] may hold a kind back.
+const NEWEST: i64 = 100_000;
 /// With so many such statements, and what has come meanwhile, alarms of other kinds are not kept waiting.
 const STATEMENTS_PER_ROUND: usize = 25;
 
@@ -266,7 +269,7 @@ async fn found(settings: AlarmSettings, client: &deadpool_postgres::Object) -> R
     let limits = (seconds(settings.repeat_horizon), seconds(settings.outbox_limit));
     let statement = client.prepare_cached(ALARMS).await?;
     let mut alarms = BTreeMap::<Alarm, HashSet<Option<String>>>::new();
-    for row in client.query(&statement, &[&limits.0, &limits.1]).await? {
+    for row in client.query(&statement, &[&limits.0, &limits.1, &NEWEST]).await? {
         if let Some(kind) = AlarmKind::parse(row.get(0)) {
             alarms.entry((kind, row.get(1))).or_default().insert(row.get(2));
         }

@@ -3,7 +3,8 @@
 -- found any more is forgotten: when it comes again it is told again.
 -- $1: how long SM repeats a hook; what is older was decided by SM without our answer.
 -- $2: how long a notice may wait.
--- What SM may repeat for ever is not read for ever: of arrivals only the newest thousands are looked at.
+-- $3: so many of the newest arrivals that need a person are looked at, of each kind: what SM repeats for ever is
+-- not read for ever. It must reach back farther than a kind of alarm is held back.
 WITH
 -- What unanswered_created.sql has found, as long as it may still be picked.
 suspected AS MATERIALIZED (
@@ -26,7 +27,7 @@ found AS (
         FROM order_arrivals
         WHERE notes IS NOT NULL AND received_at > now() - interval '1 day'
         ORDER BY received_at DESC
-        LIMIT 5000
+        LIMIT $3
     ) AS a
     CROSS JOIN LATERAL (SELECT order_id, store_id FROM orders WHERE order_id = a.order_id LIMIT 1) AS o
     WHERE EXISTS (SELECT FROM unnest(a.notes) AS note WHERE starts_with(note, 'conflict_'))
@@ -50,7 +51,7 @@ found AS (
         WHERE outcome = 'parked'
           AND received_at BETWEEN now() - interval '1 day' AND now() - $1::bigint * interval '1 second'
         ORDER BY received_at DESC
-        LIMIT 5000
+        LIMIT $3
     ) AS a
     CROSS JOIN LATERAL (
         SELECT order_id FROM orders
@@ -64,7 +65,7 @@ found AS (
         FROM order_arrivals
         WHERE outcome = 'rejected' AND received_at > now() - interval '1 day'
         ORDER BY received_at DESC
-        LIMIT 5000
+        LIMIT $3
     ) AS a
     UNION ALL
     SELECT 'no_chat', w.store_id || ' ' || w.role, w.store_id

@@ -6,7 +6,7 @@ use orderhook_actors::ports::StoreError;
 use serde::Serialize;
 use tokio_postgres::types::ToSql;
 
-use crate::db::outbox::settle::{BeingSent, SUBSCRIPTION_ENDED, adopt, give_chat_back, while_chats_stand_still};
+use crate::db::outbox::settle::{Whose, adopt, give_removed_back, while_chats_stand_still};
 use crate::db::{Database, store_error};
 
 /// The store that stands for every store.
@@ -73,7 +73,7 @@ pub struct Added {
 
 /// Subscribes a chat. Adding it again enables it again. What waits of orders that are still open, because
 /// nobody was subscribed, goes to it; of orders that are over nobody is told any more. The sender goes on with
-/// what is left of a flood.
+/// what is left of a flood, long before all of the first part is sent.
 ///
 /// # Errors
 /// [`StoreError`]; nothing has changed then.
@@ -102,7 +102,8 @@ pub(super) async fn add_in(
         .execute(upsert, &[&store_id, &role.as_str(), &chat_id])
         .await?
         > 0;
-    let waiting = adopt(transaction).await?.notices;
+    let role = role.as_str();
+    let waiting = adopt(transaction, Whose::Subscriber { store_id, role }).await?.notices;
     Ok(Added { is_new, waiting })
 }
 
@@ -135,7 +136,7 @@ async fn remove_where(
         .limited(async |client| {
             let transaction = while_chats_stand_still(client).await?;
             let removed = transaction.execute(delete, parameters).await?;
-            give_chat_back(&transaction, chat_id, SUBSCRIPTION_ENDED, BeingSent::Not).await?;
+            give_removed_back(&transaction, chat_id).await?;
             transaction.commit().await?;
             Ok(removed)
         })

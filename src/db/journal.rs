@@ -91,7 +91,8 @@ pub async fn list(database: &Database, filter: &Filter) -> Result<Vec<Entry>, St
         .limited(async |client| {
             let transaction = client.transaction().await?;
             // Which filter is given decides how rows are found: here one plan does not fit every call.
-            let planning = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on";
+            let planning = "SET LOCAL plan_cache_mode = force_custom_plan; \
+                            SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on";
             transaction.batch_execute(planning).await?;
             let statement = format!(
                 "SELECT {COLUMNS} FROM order_events \

@@ -252,6 +252,38 @@ async fn a_chat_comes_at_once_however_much_waits_for_one() {
 }
 
 #[tokio::test]
+async fn a_chat_is_told_of_open_orders_before_anything_newer_however_many_are_over() {
+    let fixture = Fixture::create().await;
+    fixture.flood(None).await;
+    fixture
+        .execute("UPDATE orders SET status = 'delivered' WHERE order_id = 'H0'")
+        .await;
+    fixture.order("OPEN", "new").await;
+    let open = fixture
+        .event("OPEN", "new", &[("store", None), ("pickers", None)])
+        .await;
+    let database = fixture.database.open();
+    let added = chats::add(&database, "*", chats::Role::Pickers, 1).await.unwrap();
+    assert_eq!(added.waiting, 1);
+    assert_eq!(fixture.stored(open[1]).await.chat_id, Some(1));
+    // The other role is none of its business.
+    assert_eq!(fixture.stored(open[0]).await.state, "no_chat");
+    fixture.outbox.keep_house().await.unwrap();
+    assert_eq!(fixture.count("failed").await, FLOOD);
+}
+
+#[tokio::test]
+async fn a_chat_is_not_told_any_more_of_a_store_that_was_removed() {
+    let fixture = Fixture::create().await;
+    fixture.subscribe("S", "pickers", 1).await;
+    fixture.subscribe("T", "pickers", 1).await;
+    fixture.flood(Some(1)).await;
+    let database = fixture.database.open();
+    assert!(chats::remove(&database, "S", chats::Role::Pickers, 1).await.unwrap());
+    assert_eq!(fixture.count("no_chat").await, FLOOD);
+}
+
+#[tokio::test]
 async fn orders_that_are_never_finished_hide_none_that_are_over() {
     let fixture = Fixture::create().await;
     fixture.flood(None).await;

@@ -45,9 +45,9 @@ const STATEMENTS: [(&str, &str, &str); 20] = [
         "gone(100)",
     ),
     (
-        "adoptable(bigint)",
+        "adoptable(bigint, text, text)",
         include_str!("../../sql/queries/outbox_adoptable.sql"),
-        "adoptable(5000)",
+        "adoptable(5000, NULL, NULL)",
     ),
     (
         "again(bigint[])",
@@ -80,9 +80,9 @@ const STATEMENTS: [(&str, &str, &str); 20] = [
         "unanswered(600, 20000)",
     ),
     (
-        "alarms(bigint, bigint)",
+        "alarms(bigint, bigint, bigint)",
         include_str!("../../sql/queries/ops_alarms.sql"),
-        "alarms(600, 300)",
+        "alarms(600, 300, 5000)",
     ),
     (
         "conflicts(bigint)",

@@ -36,7 +36,11 @@ impl Fixture {
     /// What a leader is to tell after a look at so many arrivals.
     async fn untold(&self, arrivals: i64) -> Vec<String> {
         self.look(arrivals).await;
-        let rows = self.client.query(ALARMS, &[&HORIZON, &300_i64]).await.unwrap();
+        let rows = self
+            .client
+            .query(ALARMS, &[&HORIZON, &300_i64, &1000_i64])
+            .await
+            .unwrap();
         let mut found: Vec<String> = rows
             .iter()
             .filter(|row| row.get::<_, &str>(0) == "unanswered_created")

@@ -120,9 +120,11 @@ pub(super) type Place = (i64, i64);
 /// Before every chat, groups included.
 const START: Place = (i64::MIN, 0);
 const END: Place = (i64::MAX, i64::MAX);
-/// How many notices are put right at a time: a tenth of a second, in which no chat can come or leave. What is
-/// left of a flood is for the next time.
+/// How many notices are put right with one statement, a tenth of a second or two. What is left of a flood is for
+/// the next time: meanwhile no chat can come or leave.
 const PART: i64 = 5000;
+/// With so many parts a chat can still be removed within the limit of an answer.
+const PARTS_OF_REMOVED: usize = 20;
 /// So many chats without a subscription are looked for, in case that the sender is still busy with some.
 const GONE_CHATS: i64 = 100;
 
@@ -147,8 +149,8 @@ impl Slice {
     }
 }
 
-/// Gives back what waits for a chat that no subscription covers any more, as far as one part reaches, and
-/// returns how many notices that were; [`keep_house`] gives back the rest.
+/// Gives back what waits for a chat that no subscription covers any more, as far as one part reaches;
+/// [`keep_house`] gives back the rest. Returns how many notices that were, and [`PART`] when there may be more.
 pub(in crate::db) async fn give_chat_back(
     transaction: &Transaction<'_>,
     chat_id: i64,
@@ -156,8 +158,27 @@ pub(in crate::db) async fn give_chat_back(
     being_sent: BeingSent,
 ) -> Result<i64, Error> {
     let (mut slice, _) = Slice::following(transaction, (chat_id, 0)).await?;
-    slice.until = slice.until.min((chat_id, i64::MAX));
-    give_back(transaction, slice, reason, being_sent).await
+    let end = (chat_id, i64::MAX);
+    let leaves_some = slice.until < end;
+    slice.until = slice.until.min(end);
+    let given_back = give_back(transaction, slice, reason, being_sent).await?;
+    Ok(if leaves_some { PART } else { given_back })
+}
+
+/// Gives back what waits for a chat about stores of which it is told no more. The sender could tell it what is
+/// left: as much as can be is given back at once.
+pub(in crate::db) async fn give_removed_back(transaction: &Transaction<'_>, chat_id: i64) -> Result<(), Error> {
+    let mut after = (chat_id, 0);
+    for _ in 0..PARTS_OF_REMOVED {
+        let (mut slice, _) = Slice::following(transaction, after).await?;
+        after = slice.until;
+        slice.until = slice.until.min((chat_id, i64::MAX));
+        give_back(transaction, slice, SUBSCRIPTION_ENDED, BeingSent::Not).await?;
+        if after > slice.until {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn give_back(
@@ -195,12 +216,25 @@ pub(in crate::db) struct Adopted {
     leaves_some: bool,
 }
 
+/// Whose notices get a chat.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::db) enum Whose<'a> {
+    /// Those of every store and role. Nobody is told any more of orders that are over: such notices have failed.
+    All,
+    /// What a chat that has just subscribed is to be told, before anything newer: open orders of this role and
+    /// store, or of every store.
+    Subscriber { store_id: &'a str, role: &'a str },
+}
+
 /// Gives what waits for a chat to those that are subscribed by now, the oldest first and as far as one part
-/// reaches; [`keep_house`] goes on with it. Nobody is told any more of orders that are over: such notices have
-/// failed.
-pub(in crate::db) async fn adopt(transaction: &Transaction<'_>) -> Result<Adopted, Error> {
+/// reaches; [`keep_house`] goes on with it.
+pub(in crate::db) async fn adopt(transaction: &Transaction<'_>, whose: Whose<'_>) -> Result<Adopted, Error> {
+    let (store_id, role) = match whose {
+        Whose::All => (None, None),
+        Whose::Subscriber { store_id, role } => (Some(store_id), Some(role)),
+    };
     let adoptable = transaction.prepare_cached(ADOPTABLE).await?;
-    let adoptable = transaction.query(&adoptable, &[&PART]).await?;
+    let adoptable = transaction.query(&adoptable, &[&PART, &store_id, &role]).await?;
     let (open, over): (Vec<_>, Vec<_>) = adoptable.iter().partition(|row| row.get("is_open"));
     let [open, over] = [open, over].map(|rows| rows.iter().map(|row| row.get("notice_id")).collect::<Vec<i64>>());
     let mut notices = 0;
@@ -277,7 +311,7 @@ pub(super) async fn keep_house(client: &mut Object, house: House) -> Result<Kept
     // A chat that is told about fewer stores than before is found among all that waits.
     let (slice, sent) = Slice::following(&transaction, house.sent).await?;
     give_back(&transaction, slice, SUBSCRIPTION_ENDED, BeingSent::Not).await?;
-    let adopted = adopt(&transaction).await?;
+    let adopted = adopt(&transaction, Whose::All).await?;
     let waited = retire_long_waiting(&transaction, house.waited).await?;
     // A used one is kept so long, for whoever sends it again not knowing that it has worked.
     let codes = "DELETE FROM chat_invites WHERE expires_at < now() - interval '1 day'";
