@@ -134,9 +134,8 @@ impl Database {
         // statement ends before its commit begins, so that it can never cancel a COMMIT.
         let limits = "-c lock_timeout=500 -c statement_timeout=5000 -c idle_in_transaction_session_timeout=5000";
         // The statements are few, prepared once and look rows up by key: one plan fits every call,
-        // and a plan made while a table was still empty must not scan it when it has grown. What is wanted
-        // of many rows are the first in the order of an index, not a bitmap of all. None of them may take more
-        // than one core from those that hooks wait for.
+        // and a plan made while a table was still empty must not scan it when it has grown, nor gather all in a
+        // bitmap for the first of them. None of them may take more than one core from those that hooks wait for.
         let plans = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off \
              -c jit=off -c max_parallel_workers_per_gather=0";
         let options = format!("{limits} {plans} {}", given.get_options().unwrap_or_default());
