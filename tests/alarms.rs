@@ -36,17 +36,7 @@ async fn everything_that_needs_a_person_is_told_once() {
         .await
         .unwrap();
     let bot = FakeBotApi::start();
-    let flags = [
-        "--telegram-token",
-        TOKEN,
-        "--telegram-api-url",
-        &bot.url(),
-        "--alarm-interval",
-        "200ms",
-        "--repeat-horizon",
-        "0s",
-    ];
-    let app = TestApp::start(database.url(), &flags).await;
+    let app = start(&database, &bot, &["--repeat-horizon", "0s"]).await;
 
     app.accepted(hook("order.created", "H-CONFLICT", "1")).await;
     app.accepted(hook("order.created", "H-CONFLICT", "2")).await;
@@ -116,15 +106,7 @@ async fn everything_that_needs_a_person_is_told_once() {
 async fn without_a_chat_for_operations_nothing_is_marked_as_told() {
     let database = TestDatabase::create().await;
     let bot = FakeBotApi::start();
-    let flags = [
-        "--telegram-token",
-        TOKEN,
-        "--telegram-api-url",
-        &bot.url(),
-        "--alarm-interval",
-        "100ms",
-    ];
-    let app = TestApp::start(database.url(), &flags).await;
+    let app = start_looking_every("100ms", &database, &bot, &[]).await;
     app.accepted(hook("order.created", "H1", "1")).await;
     app.accepted(hook("order.created", "H1", "2")).await;
     while app.metric("orderhook_leader", &[]).await < 1.0 {
