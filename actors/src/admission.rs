@@ -4,8 +4,8 @@
 //! not by its length, and not by the slowest, but by the shortest wait of an interval. When even the luckiest
 //! hook had to wait that long, the node is over capacity; one slow order, or one long transaction, is not mistaken
 //! for that. Nor is a disk that stood still for half a second: when no transaction began for a while, the next
-//! interval must say the same. Then hooks are refused at the door, `order.created` last of all: without an answer to it
-//! SM cancels a real order, everything else is only told again.
+//! interval must say the same. Then hooks are refused at the door, `order.created` last of all: without an answer
+//! to it SM cancels a real order, everything else is only told again.
 //!
 //! A queue also grows old when the database stands still. That is no lack of capacity, and another node may
 //! reach a database that this one does not: the refusal says so ([`DeliverError`]).

@@ -147,6 +147,15 @@ impl Slice {
             (Self { after, until }, until)
         }))
     }
+
+    /// The next part of what waits for one chat, and whether more follows.
+    async fn of_chat(transaction: &Transaction<'_>, after: Place) -> Result<(Self, bool), Error> {
+        let end = (after.0, i64::MAX);
+        let (mut slice, _) = Self::following(transaction, after).await?;
+        let leaves_some = slice.until < end;
+        slice.until = slice.until.min(end);
+        Ok((slice, leaves_some))
+    }
 }
 
 /// Gives back what waits for a chat that no subscription covers any more, as far as one part reaches;
@@ -157,10 +166,7 @@ pub(in crate::db) async fn give_chat_back(
     reason: &str,
     being_sent: BeingSent,
 ) -> Result<i64, Error> {
-    let (mut slice, _) = Slice::following(transaction, (chat_id, 0)).await?;
-    let end = (chat_id, i64::MAX);
-    let leaves_some = slice.until < end;
-    slice.until = slice.until.min(end);
+    let (slice, leaves_some) = Slice::of_chat(transaction, (chat_id, 0)).await?;
     let given_back = give_back(transaction, slice, reason, being_sent).await?;
     Ok(if leaves_some { PART } else { given_back })
 }
@@ -170,13 +176,12 @@ pub(in crate::db) async fn give_chat_back(
 pub(in crate::db) async fn give_removed_back(transaction: &Transaction<'_>, chat_id: i64) -> Result<(), Error> {
     let mut after = (chat_id, 0);
     for _ in 0..PARTS_OF_REMOVED {
-        let (mut slice, _) = Slice::following(transaction, after).await?;
-        after = slice.until;
-        slice.until = slice.until.min((chat_id, i64::MAX));
+        let (slice, leaves_some) = Slice::of_chat(transaction, after).await?;
         give_back(transaction, slice, SUBSCRIPTION_ENDED, BeingSent::Not).await?;
-        if after > slice.until {
+        if !leaves_some {
             break;
         }
+        after = slice.until;
     }
     Ok(())
 }
