@@ -7,8 +7,9 @@
 
 mod judge;
 
-use std::sync::Arc;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorFutureExt, AtomicResponse, Context, Handler, WrapFuture};
@@ -34,6 +35,24 @@ pub(crate) struct OrderContext {
     pub(crate) rules: Rules,
     /// How long after a hook's deadline the actor waits for a transaction that was sent.
     pub(crate) patience: Duration,
+    /// Whose actors may retire.
+    pub(crate) finished: FinishedOrders,
+}
+
+/// The orders with whose actors nothing more is likely to be done, so that nobody has to look through all of
+/// them. One may stand here twice, or have gone on since.
+#[derive(Debug, Default)]
+pub(crate) struct FinishedOrders(Mutex<Vec<OrderId>>);
+
+impl FinishedOrders {
+    fn push(&self, id: OrderId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+    }
+
+    /// Those since the last call.
+    pub(crate) fn take(&self) -> Vec<OrderId> {
+        mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// The event is durable; this is what SM is told.
@@ -101,11 +120,15 @@ impl Activity {
         self.finished.store(finished, Ordering::Relaxed);
     }
 
-    /// Whether the actor may retire: its order is closed for good or unknown, or nothing has come
-    /// for so long.
-    pub(crate) fn may_retire(&self, idle: Duration) -> bool {
+    /// Whether the actor's order is closed for good or unknown.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing has come for so long.
+    pub(crate) fn is_idle(&self, idle: Duration) -> bool {
         let last_used = Duration::from_millis(self.last_used_millis.load(Ordering::Relaxed));
-        self.finished.load(Ordering::Relaxed) || self.started.elapsed().saturating_sub(last_used) >= idle
+        self.started.elapsed().saturating_sub(last_used) >= idle
     }
 }
 
@@ -149,10 +172,15 @@ impl Handler<Envelope<OrderCommand>> for OrderActor {
                 // That there is no row yet is no state to keep: an event that changes nothing has no
                 // version that would fence it, so it must always be judged by a fresh look.
                 let order = order.filter(|order| order.version > 0);
-                actor.activity.used(order.as_ref().is_none_or(|order| order.finished()));
+                let finished = order.as_ref().is_none_or(|order| order.finished());
+                actor.activity.used(finished);
                 actor.order = order;
-                // The place in the mailbox is free before the caller can send the next event.
+                // The place in the mailbox is free before the caller can send the next event, and before the
+                // actor is asked whether it may retire.
                 drop(working);
+                if finished {
+                    actor.context.finished.push(actor.id.clone());
+                }
                 // Nobody listens when the caller has gone away; the event is durable all the same.
                 let _ = reply.send(result);
             },

@@ -9,9 +9,9 @@ mod fair_queue;
 mod flush;
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, Context, Handler};
 use tokio::sync::oneshot;
 
 use crate::admission::Admission;
@@ -72,17 +72,17 @@ impl PersistenceHandle {
             .cycle()
             .take(settings.actors)
             .map(|arbiter| {
-                let store = Arc::clone(store).for_writer();
-                let notices_written = Arc::clone(notices_written);
-                let admission = Arc::clone(admission);
-                Handle::start(arbiter, settings.queue, stats, move |_| PersistenceActor {
-                    store,
+                let outside = flush::Outside {
+                    store: Arc::clone(store).for_writer(),
+                    notices_written: Arc::clone(notices_written),
+                    admission: Arc::clone(admission),
+                };
+                let lane = Arc::new(Lane {
                     settings,
-                    notices_written,
-                    admission,
-                    queue: FairQueue::default(),
-                    flushing: 0,
-                })
+                    outside,
+                    gathered: Mutex::default(),
+                });
+                Handle::start(arbiter, settings.queue, stats, move |_| PersistenceActor { lane })
             })
             .collect();
         Self {
@@ -147,10 +147,22 @@ impl Command for PersistenceCommand {
 
 /// One writer. See the module.
 pub struct PersistenceActor {
-    store: Arc<dyn OrderStore>,
+    lane: Arc<Lane>,
+}
+
+/// What an actor shares with its transactions.
+///
+/// They are tasks of the runtime and not of the actor: hooks, actors and connections of callers take turns on a
+/// thread, and in a flood a turn comes after thousands of others. Were a transaction among them, PostgreSQL
+/// would wait for it longer than it works. All live on one thread, so that nobody ever waits for the lock.
+struct Lane {
     settings: PersistenceSettings,
-    notices_written: NoticesWritten,
-    admission: Arc<Admission>,
+    outside: flush::Outside,
+    gathered: Mutex<Gathered>,
+}
+
+#[derive(Default)]
+struct Gathered {
     queue: FairQueue<Pending>,
     /// Transactions under way.
     flushing: usize,
@@ -163,6 +175,20 @@ struct Pending {
     waiting: Waiting,
 }
 
+/// What one transaction takes. Dropped, with its answers given or not, it makes room for the next one.
+struct Batch {
+    pending: Vec<Pending>,
+    under_way: UnderWay,
+}
+
+struct UnderWay(Arc<Lane>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.gathered().flushing -= 1;
+    }
+}
+
 impl Actor for PersistenceActor {
     type Context = Context<Self>;
 }
@@ -170,53 +196,63 @@ impl Actor for PersistenceActor {
 impl Handler<Envelope<PersistenceCommand>> for PersistenceActor {
     type Result = ();
 
-    fn handle(&mut self, envelope: Envelope<PersistenceCommand>, context: &mut Self::Context) {
+    fn handle(&mut self, envelope: Envelope<PersistenceCommand>, _context: &mut Self::Context) {
         let (PersistenceCommand::Commit { commit, reply }, waiting, _span) = envelope.open();
         let order = commit.order.as_ref();
         let store_id = order.and_then(|order| order.document.as_ref().map(|document| document.store_id.clone()));
-        self.queue.push(store_id, Pending { commit, reply, waiting });
-        self.flush(context);
+        let pending = Pending { commit, reply, waiting };
+        self.lane.gathered().queue.push(store_id, pending);
+        if let Some(batch) = self.lane.next_batch() {
+            tokio::spawn(Arc::clone(&self.lane).write(batch));
+        }
     }
 }
 
-impl PersistenceActor {
-    /// Starts a transaction with what has gathered, if one may start now.
-    fn flush(&mut self, context: &mut Context<Self>) {
-        let worth_it = match self.flushing {
-            0 => 1,
-            1 => self.settings.second_batch_rows,
-            _ => return,
-        };
-        if self.queue.len() < worth_it {
-            return;
-        }
-        let batch = self.take_batch();
-        self.flushing += 1;
-        let outside = flush::Outside {
-            store: Arc::clone(&self.store),
-            notices_written: Arc::clone(&self.notices_written),
-            admission: Arc::clone(&self.admission),
-        };
-        let flush = flush::flush(outside, batch);
-        context.spawn(flush.into_actor(self).map(|(), actor, context| {
-            actor.flushing -= 1;
-            actor.flush(context);
-        }));
+impl Lane {
+    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_batch(&mut self) -> Vec<Pending> {
+    /// One transaction, and those for which enough has gathered meanwhile.
+    async fn write(self: Arc<Self>, batch: Batch) {
+        let mut next = Some(batch);
+        while let Some(Batch { pending, under_way }) = next {
+            flush::flush(&self.outside, pending).await;
+            drop(under_way);
+            next = self.next_batch();
+        }
+    }
+
+    /// What has gathered, if a transaction may start now.
+    fn next_batch(self: &Arc<Self>) -> Option<Batch> {
+        let mut gathered = self.gathered();
+        let worth_it = match gathered.flushing {
+            0 => 1,
+            1 => self.settings.second_batch_rows,
+            _ => return None,
+        };
+        if gathered.queue.len() < worth_it {
+            return None;
+        }
+        gathered.flushing += 1;
+        let pending = self.take(&mut gathered.queue);
+        let under_way = UnderWay(Arc::clone(self));
+        Some(Batch { pending, under_way })
+    }
+
+    fn take(&self, queue: &mut FairQueue<Pending>) -> Vec<Pending> {
         let mut bytes = 0;
-        let mut batch = Vec::with_capacity(self.queue.len().min(self.settings.batch_rows));
-        while let Some(next) = self.queue.front() {
+        let mut batch = Vec::with_capacity(queue.len().min(self.settings.batch_rows));
+        while let Some(next) = queue.front() {
             bytes += next.commit.arrival.body.len();
             let full = batch.len() == self.settings.batch_rows || bytes > self.settings.batch_bytes;
             if full && !batch.is_empty() {
                 break;
             }
-            batch.extend(self.queue.pop());
+            batch.extend(queue.pop());
         }
         let deadlines = batch.iter().map(|pending| pending.commit.deadline);
-        self.admission.transaction_begins(deadlines);
+        self.outside.admission.transaction_begins(deadlines);
         batch
     }
 }

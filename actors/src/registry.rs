@@ -167,26 +167,36 @@ impl OrderRegistry {
         }
     }
 
-    /// Retires the actors whose orders are closed for good or have been idle, and returns how many.
-    /// An event that is on its way keeps its actor: a gate closes only when nothing is inside, and
-    /// whoever finds it closed starts the next actor.
-    pub fn retire(&self) -> usize {
-        let may_retire =
-            |entry: &Entry| entry.handle.gate().depth() == 0 && entry.activity.may_retire(self.0.settings.idle);
+    /// Retires the actors whose orders were closed for good since the last call, and returns how many.
+    pub fn retire_finished(&self) -> usize {
+        let finished = self.0.context.finished.take();
+        let retired = finished.iter().filter(|id| {
+            let entry = self.0.orders.get(*id).map(|entry| entry.clone());
+            entry.is_some_and(|entry| entry.activity.is_finished() && self.retire(id, &entry))
+        });
+        retired.count()
+    }
+
+    /// Retires the actors to which nothing has come for long, and returns how many. Walks all orders.
+    pub fn retire_idle(&self) -> usize {
+        let idle = self.0.settings.idle;
         // Collected first: the map must not be changed while it is walked.
         let candidates: Vec<(OrderId, Entry)> = self
             .0
             .orders
             .iter()
-            .filter(|entry| may_retire(entry.value()))
+            .filter(|entry| entry.activity.is_idle(idle))
             .map(|entry| (entry.key().clone(), entry.value().clone()))
             .collect();
-        let mut retired = 0;
-        for (id, entry) in candidates {
-            if entry.handle.gate().close_if_empty() {
-                self.evict(&id, &entry, "retired");
-                retired += 1;
-            }
+        candidates.iter().filter(|(id, entry)| self.retire(id, entry)).count()
+    }
+
+    /// An event that is on its way keeps its actor: a gate closes only when nothing is inside, and whoever finds
+    /// it closed starts the next actor.
+    fn retire(&self, id: &OrderId, entry: &Entry) -> bool {
+        let retired = entry.handle.gate().close_if_empty();
+        if retired {
+            self.evict(id, entry, "retired");
         }
         retired
     }

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use actix_rt::ArbiterHandle;
 use orderhook_domain::apply::{Outcome, Rules};
 use orderhook_domain::protocol::FieldError;
+use tokio::time::MissedTickBehavior;
 
 use crate::admission::Admission;
 use crate::answers_actor::{AnswersCommand, AnswersHandle};
 use crate::error::DeliverError;
 use crate::mailbox::{MailboxShown, MailboxStats};
-use crate::order_actor::{OrderCommand, OrderContext};
+use crate::order_actor::{FinishedOrders, OrderCommand, OrderContext};
 use crate::persistence_actor::{NoticesWritten, PersistenceCommand, PersistenceHandle, PersistenceSettings};
 use crate::ports::{Arrival, Commit, OrderStore};
 use crate::registry::{OrderRegistry, OrderSettings};
@@ -45,8 +46,12 @@ pub struct Actors {
     answers_stats: Arc<MailboxStats>,
 }
 
-/// How often actors that may retire are looked for.
+/// How often the actors of finished orders retire.
 const RETIRE_EVERY: Duration = Duration::from_secs(1);
+/// Idle actors are looked for so many times in the time that makes one idle, at most once a second and at least
+/// once a minute.
+const IDLE_LOOKS: u32 = 8;
+const IDLE_LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How often draining looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
 
@@ -82,17 +87,10 @@ impl Actors {
             answers: answers.clone(),
             rules: settings.rules,
             patience: settings.patience,
+            finished: FinishedOrders::default(),
         });
         let orders = OrderRegistry::new(context, settings.orders, arbiters.to_vec(), Arc::clone(&order_stats));
-        let registry = orders.clone();
-        arbiters[0].spawn(async move {
-            let mut look = tokio::time::interval(RETIRE_EVERY);
-            look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            loop {
-                look.tick().await;
-                registry.retire();
-            }
-        });
+        arbiters[0].spawn(retire(orders.clone(), settings.orders.idle));
         Self {
             orders,
             answers,
@@ -161,5 +159,23 @@ impl Actors {
             }
         }
         true
+    }
+}
+
+/// Has actors leave the memory until their thread ends.
+async fn retire(orders: OrderRegistry, idle: Duration) {
+    let mut idle_looked = Instant::now();
+    let idle_look = (idle / IDLE_LOOKS).clamp(IDLE_LOOK.0, IDLE_LOOK.1);
+    let mut look = tokio::time::interval(RETIRE_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        orders.retire_finished();
+        if idle_looked.elapsed() >= idle_look {
+            let orders = orders.clone();
+            // Some 30 ms for 100 000 of them, which no thread that reads hooks has to spare.
+            let _ = tokio::task::spawn_blocking(move || orders.retire_idle()).await;
+            idle_looked = Instant::now();
+        }
     }
 }

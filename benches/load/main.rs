@@ -18,12 +18,14 @@ mod baseline;
 mod bodies;
 mod client;
 mod cluster;
+mod costs;
 #[path = "../../tests/support/fake_bot_api.rs"]
 mod fake_bot_api;
 mod floors;
 mod process;
 mod report;
 mod rows;
+mod scale;
 mod scenarios;
 mod single;
 mod store;
@@ -35,6 +37,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use client::{Answers, Closed, Open, Orders, WhenBusy, closed_loop, open_loop};
 use cluster::Cluster;
+use costs::batches;
 use fake_bot_api::FakeBotApi;
 use orderhook::config::{LogArgs, LogFormat};
 use orderhook::db::migrate::migrate;
@@ -197,6 +200,17 @@ impl Bench<'_> {
         name
     }
 
+    /// Has a fresh database stay under this name when the next one is made.
+    async fn keep(&self, database: &str, name: &str) -> String {
+        let admin = self.cluster.client("postgres").await;
+        let rename = format!("ALTER DATABASE {database} RENAME TO {name}");
+        let others =
+            format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'");
+        admin.query(&others, &[]).await.unwrap();
+        admin.batch_execute(&rename).await.unwrap();
+        name.to_owned()
+    }
+
     async fn repetition(&mut self) {
         if self.wants("floor http") {
             let addr = free_addr();
@@ -271,26 +285,10 @@ impl Bench<'_> {
     async fn run(&mut self, who: &str, name: &str, play: impl AsyncFnOnce(SocketAddr) -> Answers) {
         let database = self.fresh().await;
         let service = self.start(who, &database);
-        let client = self.cluster.client(&database).await;
-        let before = (service.cpu(), self.cluster.cpu(), written(&client).await);
-        let answers = play(service.hooks).await;
-        let after = (service.cpu(), self.cluster.cpu(), written(&client).await);
-        assert!(answers.refused.is_empty(), "{name}: {:?}", answers.refused);
-        // Costs are over the whole run, the warm-up included: so are the hooks that they are divided by.
-        let hooks = after.2.hooks - before.2.hooks;
-        let per_hook = |cost: Duration| cost.as_secs_f64() * 1e6 / hooks;
-        let mut note = |figure: &str, value: f64| self.figures.note(format!("{name} {figure}"), value);
-        note("hooks/s", answers.rate());
-        note("p50 ms", answers.millis(50.0));
-        note("p99 ms", answers.millis(99.0));
-        note("service cpu us/hook", per_hook(after.0 - before.0));
-        note("postgres cpu us/hook", per_hook(after.1 - before.1));
-        note("rows/hook", (after.2.rows - before.2.rows) / hooks);
-        note("wal bytes/hook", (after.2.wal - before.2.wal) / hooks);
-        note("resident MiB", service.resident() as f64 / 1024.0 / 1024.0);
+        let answers = self.costs(&service, &database, name, play).await;
         if who == "orderhook" {
             let (rows, batches) = batches(service.operations).await;
-            note("commit rows", rows / batches);
+            self.figures.note(format!("{name} commit rows"), rows / batches);
         }
         eprintln!(
             "{name}: {:.0} hooks/s, p99 {:.2} ms",
@@ -322,45 +320,6 @@ impl Bench<'_> {
             .env("ORDERHOOK_CLIENT_TOKENS", bodies::token());
         Service::start(&mut command, hooks, operations)
     }
-}
-
-/// What a database has been written.
-struct Written {
-    hooks: f64,
-    rows: f64,
-    wal: f64,
-}
-
-async fn written(client: &tokio_postgres::Client) -> Written {
-    // Other sessions report their figures when they are idle for a moment.
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    let statement = "SELECT (SELECT count(*) FROM order_events)::float8, \
-         (SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables)::float8, \
-         (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8";
-    let row = client.query_one(statement, &[]).await.unwrap();
-    Written {
-        hooks: row.get(0),
-        rows: row.get(1),
-        wal: row.get(2),
-    }
-}
-
-/// Rows in all group commits so far, and how many these were.
-async fn batches(operations: SocketAddr) -> (f64, f64) {
-    let text = reqwest::get(format!("http://{operations}/metrics"))
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
-    let value = |name: &str| -> f64 {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.trim().parse().unwrap()
-    };
-    (
-        value("orderhook_commit_rows_sum "),
-        value("orderhook_commit_rows_count "),
-    )
 }
 
 /// The machine and the commit.

@@ -1,17 +1,16 @@
-//! What a node does beyond its usual day: too much work, one that takes all, very many orders, a long time.
+//! What a node does beyond its usual day: too much work, one that takes all, a long time.
 //! Each is played once per run of the bench, after the repetitions.
 
 use std::time::{Duration, Instant};
 
 use crate::Bench;
 use crate::client::{Answers, Closed, Counted, Open, Orders, WhenBusy, closed_loop, open_loop, play_open_loop, take};
-use crate::floors;
 use crate::process::Service;
 
 /// The answer deadline of a node with default settings, in milliseconds.
 const DEADLINE_MS: f64 = 2000.0;
 /// Stores without chats, sixteen of them.
-const OTHER_STORES: (u32, u32) = (9001, 9016);
+pub(crate) const OTHER_STORES: (u32, u32) = (9001, 9016);
 
 impl Bench<'_> {
     /// All of them, as far as they are wanted.
@@ -30,7 +29,8 @@ impl Bench<'_> {
         }
     }
 
-    async fn node(&mut self) -> Service {
+    /// A node on a fresh database.
+    pub(crate) async fn node(&mut self) -> Service {
         let database = self.fresh().await;
         self.start("orderhook", &database)
     }
@@ -145,77 +145,6 @@ impl Bench<'_> {
         }
     }
 
-    /// Very many orders, first in memory, then in the table.
-    async fn scale(&mut self) {
-        let database = self.fresh().await;
-        let node = self.start("orderhook", &database);
-        let empty = closed_loop(node.hooks, self.closed(64)).await.rate();
-        self.figures.note("scale closed 64 empty hooks/s", empty);
-        drop(node);
-
-        let active = Orders {
-            stores: OTHER_STORES,
-            ..Orders::USUAL
-        };
-        for lines in [1, 9] {
-            let node = self.node().await;
-            let orders = Orders {
-                lines,
-                created_only: true,
-                ..active
-            };
-            // Without what a node takes when the first hooks come.
-            let first = hold(&node, orders, ACTIVE_ORDERS / 10).await;
-            let last = hold(&node, orders, ACTIVE_ORDERS).await;
-            let bytes = (last.resident - first.resident) / (last.orders - first.orders);
-            let document = floors::order_bytes(lines, ACTIVE_ORDERS);
-            let mut note =
-                |figure: &str, value: f64| self.figures.note(format!("scale {figure} of {lines} lines"), value);
-            note("bytes per active order", bytes);
-            note("bytes of its document", document);
-            note("bytes of its actor", bytes - document);
-            if lines == 9 {
-                let rate = closed_loop(node.hooks, self.closed(64)).await.rate();
-                self.figures.note("scale closed 64 with 100000 active hooks/s", rate);
-                self.figures
-                    .note("scale of the empty table, 100000 active", rate / empty);
-            }
-        }
-
-        let database = self.fresh().await;
-        drop(self.played(&database).await);
-        let client = self.cluster.client(&database).await;
-        client.batch_execute(MILLION_ORDERS).await.unwrap();
-        let orders: i64 = client
-            .query_one("SELECT count(*) FROM orders", &[])
-            .await
-            .unwrap()
-            .get(0);
-        client.batch_execute("CHECKPOINT").await.unwrap();
-        let started = Instant::now();
-        let node = self.start("orderhook", &database);
-        ready(&node).await;
-        self.figures.note("scale orders in the table", orders as f64);
-        self.figures.note(
-            "scale start-up ms with a full table",
-            started.elapsed().as_secs_f64() * 1000.0,
-        );
-        let rate = closed_loop(node.hooks, self.closed(64)).await.rate();
-        self.figures.note("scale closed 64 full table hooks/s", rate);
-        self.figures.note("scale of the empty table, full", rate / empty);
-    }
-
-    /// A node that has played a few orders into this database.
-    async fn played(&self, database: &str) -> Service {
-        let node = self.start("orderhook", database);
-        let run = Closed {
-            time: Duration::from_secs(1),
-            ..self.closed(16)
-        };
-        closed_loop(node.hooks, run).await;
-        node
-    }
-
     /// Hours in small: the memory of a node under steady traffic.
     async fn soak(&mut self) {
         let node = self.node().await;
@@ -277,67 +206,12 @@ fn ends(values: &[f64]) -> (f64, f64) {
     (least, values.iter().copied().fold(0.0, f64::max))
 }
 
-/// How many are held at once.
-const ACTIVE_ORDERS: usize = 100_000;
-
-/// What a node holds.
-struct Held {
-    orders: f64,
-    /// In bytes.
-    resident: f64,
-}
-
-/// Sends hooks of new orders until a node holds so many of them.
-async fn hold(node: &Service, orders: Orders, count: usize) -> Held {
-    loop {
-        let run = Closed {
-            connections: 256,
-            warm_up: Duration::ZERO,
-            time: Duration::from_millis(500),
-            orders,
-        };
-        closed_loop(node.hooks, run).await;
-        let held = active_orders(node).await;
-        if held >= count {
-            return Held {
-                orders: held as f64,
-                resident: node.resident() as f64,
-            };
-        }
-    }
-}
-
-/// Copies of the orders that the node itself has written, with one arrival, one answer and one stock movement
-/// each, until there are a million.
-const MILLION_ORDERS: &str = "
-    CREATE TEMPORARY TABLE copies AS
-    SELECT source.order_id, 'C' || copy || '-' || source.order_id AS copied_id
-    FROM (SELECT order_id FROM orders WHERE version = 6 LIMIT 1000) AS source, generate_series(1, 1000) AS copy;
-    INSERT INTO orders (order_id, version, number, store_id, status, closed, conflict, created_at, paid_at, shipped_at,
-        delivered_at, cancelled_at, cancel_reason, delivery_from, delivery_to, total_price, total_discount_price,
-        comment, customer, document, memory)
-    SELECT copied_id, version, nextval('order_numbers')::text, store_id, status, closed, conflict, created_at, paid_at,
-        shipped_at, delivered_at, cancelled_at, cancel_reason, delivery_from, delivery_to, total_price,
-        total_discount_price, comment, customer, document, memory
-    FROM copies JOIN orders USING (order_id);
-    CREATE TEMPORARY TABLE copied_arrivals AS
-    SELECT gen_random_uuid() AS delivery_id, copies.order_id, copied_id, order_version
-    FROM copies JOIN order_arrivals USING (order_id) WHERE order_version = 1;
-    INSERT INTO order_arrivals (delivery_id, order_id, order_version, event, event_type, received_at, outcome, node,
-        request_id, body)
-    SELECT copied.delivery_id, copied_id, order_version, event, event_type, received_at, outcome, node, request_id, body
-    FROM copied_arrivals AS copied JOIN order_arrivals AS arrival USING (order_id, order_version);
-    INSERT INTO order_answers SELECT delivery_id, now() FROM copied_arrivals;
-    INSERT INTO stock_movements (order_id, line, store_id, product_id, quantity, moved_at)
-    SELECT copied_id, line, store_id, product_id, quantity, moved_at
-    FROM copies JOIN stock_movements USING (order_id) WHERE line = 1;
-    ANALYZE";
-
 fn refused_millis(answers: &Answers, percentile: f64) -> f64 {
     answers.refused_latency.value_at_percentile(percentile) as f64 / 1000.0
 }
 
-async fn active_orders(node: &Service) -> usize {
+/// How many orders a node holds.
+pub(crate) async fn active_orders(node: &Service) -> usize {
     let metrics = reqwest::get(format!("http://{}/metrics", node.operations))
         .await
         .unwrap();
@@ -347,19 +221,4 @@ async fn active_orders(node: &Service) -> usize {
         .find_map(|line| line.strip_prefix("orderhook_orders_active "))
         .unwrap();
     line.trim().parse().unwrap()
-}
-
-async fn ready(node: &Service) {
-    let url = format!("http://{}/readyz", node.operations);
-    let limit = Instant::now() + Duration::from_secs(60);
-    loop {
-        if reqwest::get(&url)
-            .await
-            .is_ok_and(|answer| answer.status().is_success())
-        {
-            return;
-        }
-        assert!(Instant::now() < limit, "the node does not get ready");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

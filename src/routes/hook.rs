@@ -51,6 +51,10 @@ struct Answering {
     outcome: &'static str,
     order_id: Option<OrderId>,
     delivery_id: Option<DeliveryId>,
+    /// Whether it has a line of its own in the log. What is refused for capacity before it is parsed has none:
+    /// there are tens of thousands a second, all alike, and writing them costs what others need to be answered. They are
+    /// counted, and told once a second ([`crate::live::sampler`]).
+    has_line: bool,
 }
 
 /// A hook whose answer is not given yet. Dropped before that (its caller has gone away) it leaves the line that
@@ -137,15 +141,17 @@ pub(crate) async fn receive(request: HttpRequest, payload: web::Payload, node: w
         counter!(HOOKS_TOTAL, "event" => answering.event, "outcome" => answering.outcome).increment(1);
         histogram!(HOOK_SECONDS).record(duration);
         unanswered.answered(answering.event, answering.response.status().as_u16());
-        tracing::info!(
-            order_id = answering.order_id.as_ref().map(OrderId::as_str),
-            delivery_id = answering.delivery_id.map(tracing::field::display),
-            event = answering.event,
-            outcome = answering.outcome,
-            status = answering.response.status().as_u16(),
-            duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            "hook answered"
-        );
+        if answering.has_line {
+            tracing::info!(
+                order_id = answering.order_id.as_ref().map(OrderId::as_str),
+                delivery_id = answering.delivery_id.map(tracing::field::display),
+                event = answering.event,
+                outcome = answering.outcome,
+                status = answering.response.status().as_u16(),
+                duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+                "hook answered"
+            );
+        }
         answering.response
     }
     .instrument(span)
@@ -165,6 +171,7 @@ async fn answer(
         outcome,
         order_id: None,
         delivery_id: None,
+        has_line: true,
     };
     // Said before the token is looked at: nginx shall try another node whatever was sent.
     if node.is_draining() {
@@ -186,11 +193,17 @@ async fn answer(
     let importance = importance_of(&body);
     if let Err(error) = node.actors().admission.admit(importance) {
         let refused = at_the_door(&refusal(error), error.as_str());
-        let event = match importance {
-            Importance::Created => EventKind::Created.as_str(),
-            Importance::Other => NO_EVENT,
+        return match importance {
+            // An order may be lost by it.
+            Importance::Created => Answering {
+                event: EventKind::Created.as_str(),
+                ..refused
+            },
+            Importance::Other => Answering {
+                has_line: error != DeliverError::Busy,
+                ..refused
+            },
         };
-        return Answering { event, ..refused };
     }
     let incoming = Incoming {
         body,
@@ -210,6 +223,7 @@ async fn answer(
         outcome: taken.verdict.as_str(),
         order_id: taken.order_id,
         delivery_id: Some(taken.delivery_id),
+        has_line: true,
     }
 }
 

@@ -1,4 +1,4 @@
-//! More hooks than the database can take: who is refused, with what, and who is not.
+//! More hooks than the database can take: who is refused, with what, who is not, and what the log says of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::bodies::{bare, with_lines};
-use crate::support::app::TestApp;
+use crate::support::app::{NodeClient, TestProcess};
 use crate::support::database::TestDatabase;
 
 /// Every transaction takes a quarter of a second, so that a node carries 512 hooks a second at most.
@@ -21,7 +21,7 @@ const SENDERS: usize = 500;
 #[actix_rt::test]
 async fn over_capacity_other_events_are_sent_back_and_created_is_not() {
     let database = TestDatabase::create().await;
-    let app = TestApp::start(database.url(), &[]).await;
+    let mut app = TestProcess::start(database.url(), &[]).await;
     app.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
     database.client().await.batch_execute(SLOW).await.unwrap();
     let running = Arc::new(AtomicBool::new(true));
@@ -42,8 +42,10 @@ async fn over_capacity_other_events_are_sent_back_and_created_is_not() {
     while standing_wait(&app).await < 125_000.0 {
         tokio::task::yield_now().await;
     }
-    let (status, answer) = app.send(bare("order.paid", "H1")).await;
-    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{answer}");
+    let refused = app.hook(bare("order.paid", "H1")).header("X-Request-Id", "refused");
+    let refused = refused.send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let answer: Value = refused.json().await.unwrap();
     assert_eq!(answer["errors"][0]["type"], "overload", "{answer}");
     running.store(false, Ordering::Relaxed);
     for sender in senders {
@@ -52,10 +54,18 @@ async fn over_capacity_other_events_are_sent_back_and_created_is_not() {
     }
     // Nobody waits any more.
     app.accepted(bare("order.paid", "H1")).await;
+    // What is refused for capacity is counted, and told together.
+    app.logs("hooks were answered 429").await;
+    let log = app.killed_log();
+    let told = log.lines().filter(|line| line.contains("hooks were answered 429"));
+    let hooks = told.map(|line| serde_json::from_str::<Value>(line).unwrap()["hooks"].as_u64());
+    assert_eq!(hooks.collect::<Vec<_>>(), [Some(1)]);
+    let line = log.lines().find(|line| line.contains(r#""request_id":"refused""#));
+    assert_eq!(line, None);
 }
 
 /// In microseconds.
-async fn standing_wait(app: &TestApp) -> f64 {
+async fn standing_wait(app: &NodeClient) -> f64 {
     let mailboxes: Value = app.ops("/api/mailboxes").await.json().await.unwrap();
     mailboxes["standing_wait_micros"].as_f64().unwrap()
 }

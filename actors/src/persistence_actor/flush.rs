@@ -44,7 +44,7 @@ const LAST_PAUSE: Duration = Duration::from_millis(320);
 /// Commits a batch. What is past its deadline is dropped before it is sent (invariant 5); a row that
 /// cannot be stored is separated from the others and fails alone; a failure that passes is tried
 /// again as long as a deadline allows, by time and not by count.
-pub(super) async fn flush(outside: Outside, batch: Vec<Pending>) {
+pub(super) async fn flush(outside: &Outside, batch: Vec<Pending>) {
     let batch = batch
         .into_iter()
         .map(|pending| Sent {
@@ -60,7 +60,7 @@ pub(super) async fn flush(outside: Outside, batch: Vec<Pending>) {
         if part.len() == 1 && together > 1 {
             ::metrics::counter!(metrics::COMMIT_ROWS_ISOLATED_TOTAL).increment(1);
         }
-        told |= commit_part(&outside, part, &mut parts).await;
+        told |= commit_part(outside, part, &mut parts).await;
     }
     if told {
         (outside.notices_written)();

@@ -14,7 +14,12 @@ fn a_finished_order_retires_and_comes_back_from_its_row() {
     let store = MemoryOrderStore::default();
     with_actors(settings(), &store.clone(), async |actors| {
         actors.orders.deliver(created("H1")).await.unwrap();
-        assert_eq!(actors.orders.retire(), 0, "an open order stays");
+        assert_eq!(actors.orders.retire_finished(), 0, "an open order stays");
+        assert_eq!(
+            actors.orders.retire_idle(),
+            0,
+            "one with something to do lately as well"
+        );
         actors
             .orders
             .deliver(hook("H1", EventKind::Delivered, content("2")))
@@ -22,7 +27,7 @@ fn a_finished_order_retires_and_comes_back_from_its_row() {
             .unwrap();
         // The service looks by itself once a second; either look retires it.
         while actors.orders.active() > 0 {
-            actors.orders.retire();
+            actors.orders.retire_finished();
             tokio::task::yield_now().await;
         }
         let again = actors.orders.deliver(created("H1")).await.unwrap();
@@ -43,7 +48,7 @@ fn an_idle_order_retires() {
     with_actors(settings, &store.clone(), async |actors| {
         actors.orders.deliver(created("H1")).await.unwrap();
         while actors.orders.active() > 0 {
-            actors.orders.retire();
+            actors.orders.retire_idle();
             tokio::task::yield_now().await;
         }
     });
@@ -61,7 +66,7 @@ fn an_event_that_races_with_retirement_is_never_lost() {
             let (registry, running, retired) = (actors.orders.clone(), Arc::clone(&running), Arc::clone(&retired));
             std::thread::spawn(move || {
                 while running.load(Ordering::Relaxed) {
-                    retired.fetch_add(registry.retire(), Ordering::Relaxed);
+                    retired.fetch_add(registry.retire_idle(), Ordering::Relaxed);
                 }
             })
         };

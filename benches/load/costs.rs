@@ -1,0 +1,77 @@
+//! What a run costs: processor time, rows and bytes of log for each hook.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::Bench;
+use crate::client::Answers;
+use crate::process::Service;
+
+impl Bench<'_> {
+    /// One run of a service that is up, with what it cost.
+    pub(crate) async fn costs(
+        &mut self,
+        service: &Service,
+        database: &str,
+        name: &str,
+        play: impl AsyncFnOnce(SocketAddr) -> Answers,
+    ) -> Answers {
+        let client = self.cluster.client(database).await;
+        let before = (service.cpu(), self.cluster.cpu(), written(&client).await);
+        let answers = play(service.hooks).await;
+        let after = (service.cpu(), self.cluster.cpu(), written(&client).await);
+        assert!(answers.refused.is_empty(), "{name}: {:?}", answers.refused);
+        // Costs are over the whole run, the warm-up included: so are the hooks that they are divided by.
+        let hooks = after.2.hooks - before.2.hooks;
+        let per_hook = |cost: Duration| cost.as_secs_f64() * 1e6 / hooks;
+        let mut note = |figure: &str, value: f64| self.figures.note(format!("{name} {figure}"), value);
+        note("hooks/s", answers.rate());
+        note("p50 ms", answers.millis(50.0));
+        note("p99 ms", answers.millis(99.0));
+        note("service cpu us/hook", per_hook(after.0 - before.0));
+        note("postgres cpu us/hook", per_hook(after.1 - before.1));
+        note("rows/hook", (after.2.rows - before.2.rows) / hooks);
+        note("wal bytes/hook", (after.2.wal - before.2.wal) / hooks);
+        note("resident MiB", service.resident() as f64 / 1024.0 / 1024.0);
+        answers
+    }
+}
+
+/// What a database has been written.
+struct Written {
+    hooks: f64,
+    rows: f64,
+    wal: f64,
+}
+
+async fn written(client: &tokio_postgres::Client) -> Written {
+    // Other sessions report their figures when they are idle for a moment.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let statement = "SELECT (SELECT count(*) FROM order_events)::float8, \
+         (SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables)::float8, \
+         (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8";
+    let row = client.query_one(statement, &[]).await.unwrap();
+    Written {
+        hooks: row.get(0),
+        rows: row.get(1),
+        wal: row.get(2),
+    }
+}
+
+/// Rows in all group commits so far, and how many these were.
+pub(crate) async fn batches(operations: SocketAddr) -> (f64, f64) {
+    let text = reqwest::get(format!("http://{operations}/metrics"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse().unwrap()
+    };
+    (
+        value("orderhook_commit_rows_sum "),
+        value("orderhook_commit_rows_count "),
+    )
+}
