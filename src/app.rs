@@ -336,6 +336,7 @@ impl App {
             tracing::warn!("connections whose callers read nothing were cut off");
         }
         self.notifier_arbiter.stop();
+        self.node.live.hooks.tell_refused();
         tracing::info!(drained, silent, "stopped");
         drained && silent
     }

@@ -120,7 +120,7 @@ impl Activity {
         self.finished.store(finished, Ordering::Relaxed);
     }
 
-    /// Whether the actor's order is closed for good or unknown.
+    /// Whether the actor's order is closed for good, or the actor knows nothing of it.
     pub(crate) fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Relaxed)
     }

@@ -9,9 +9,11 @@ mod fair_queue;
 mod flush;
 
 use std::hash::{BuildHasher, RandomState};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Actor, Context, Handler};
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use crate::admission::Admission;
@@ -217,7 +219,11 @@ impl Lane {
     async fn write(self: Arc<Self>, batch: Batch) {
         let mut next = Some(batch);
         while let Some(Batch { pending, under_way }) = next {
-            flush::flush(&self.outside, pending).await;
+            let flushing = AssertUnwindSafe(flush::flush(&self.outside, pending)).catch_unwind();
+            if flushing.await.is_err() {
+                // Its hooks are answered as by an actor that died; those who wait go on.
+                tracing::error!("a group commit panicked");
+            }
             drop(under_way);
             next = self.next_batch();
         }

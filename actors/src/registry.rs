@@ -167,7 +167,8 @@ impl OrderRegistry {
         }
     }
 
-    /// Retires the actors whose orders were closed for good since the last call, and returns how many.
+    /// Retires the actors whose orders were closed for good or turned out unknown since the last call, and those
+    /// whose event failed; returns how many.
     pub fn retire_finished(&self) -> usize {
         let finished = self.0.context.finished.take();
         let retired = finished.iter().filter(|id| {

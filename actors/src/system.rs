@@ -173,7 +173,7 @@ async fn retire(orders: OrderRegistry, idle: Duration) {
         orders.retire_finished();
         if idle_looked.elapsed() >= idle_look {
             let orders = orders.clone();
-            // Some 30 ms for 100 000 of them, which no thread that reads hooks has to spare.
+            // Some 30 ms for 100 000 of them, which a thread that reads hooks should not lose at once.
             let _ = tokio::task::spawn_blocking(move || orders.retire_idle()).await;
             idle_looked = Instant::now();
         }

@@ -17,7 +17,9 @@ impl Bench<'_> {
         play: impl AsyncFnOnce(SocketAddr) -> Answers,
     ) -> Answers {
         let client = self.cluster.client(database).await;
-        let before = (service.cpu(), self.cluster.cpu(), written(&client).await);
+        // Counting takes the database time that is not the run's.
+        let rows_before = written(&client).await;
+        let before = (service.cpu(), self.cluster.cpu(), rows_before);
         let answers = play(service.hooks).await;
         let after = (service.cpu(), self.cluster.cpu(), written(&client).await);
         assert!(answers.refused.is_empty(), "{name}: {:?}", answers.refused);

@@ -1,10 +1,10 @@
 //! What a node does beyond its usual day: too much work, one that takes all, a long time.
 //! Each is played once per run of the bench, after the repetitions.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Bench;
-use crate::client::{Answers, Closed, Counted, Open, Orders, WhenBusy, closed_loop, open_loop, play_open_loop, take};
+use crate::client::{Answers, Counted, Open, Orders, WhenBusy, closed_loop, open_loop, play_open_loop, take};
 use crate::process::Service;
 
 /// The answer deadline of a node with default settings, in milliseconds.

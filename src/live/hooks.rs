@@ -30,6 +30,7 @@ pub struct HookStats {
     busy: AtomicU64,
     unavailable: AtomicU64,
     late: AtomicU64,
+    untold: AtomicU64,
     times: Times,
 }
 
@@ -95,6 +96,7 @@ impl HookStats {
             busy: AtomicU64::new(0),
             unavailable: AtomicU64::new(0),
             late: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
             times: Times::new(),
         }
     }
@@ -120,6 +122,19 @@ impl HookStats {
             busy: read(&self.busy),
             unavailable: read(&self.unavailable),
             late: read(&self.late),
+        }
+    }
+
+    /// A hook was refused for capacity, and has no line of its own in the log.
+    pub fn refused_untold(&self) {
+        self.untold.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells the log how many these were since the last call.
+    pub fn tell_refused(&self) {
+        let hooks = self.untold.swap(0, Ordering::Relaxed);
+        if hooks > 0 {
+            tracing::warn!(hooks, "hooks were refused for capacity");
         }
     }
 

@@ -167,10 +167,7 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
     let hooks = live.hooks.counts();
     let during = hooks.since(&memory.hooks);
     memory.hooks = hooks;
-    if during.busy > 0 {
-        // Those over capacity have no line of their own (`routes::hook`).
-        tracing::warn!(hooks = during.busy, "hooks were answered 429");
-    }
+    live.hooks.tell_refused();
     let failed_before = memory.commits.failed;
     live.keep(row(live, memory, &mailboxes, &during, now));
     let refused_before = std::mem::replace(&mut memory.queue_refusals, queue_refusals(&mailboxes));

@@ -51,10 +51,10 @@ struct Answering {
     outcome: &'static str,
     order_id: Option<OrderId>,
     delivery_id: Option<DeliveryId>,
-    /// Whether it has a line of its own in the log. What is refused for capacity before it is parsed has none:
-    /// there are tens of thousands a second, all alike, and writing them costs what others need to be answered. They are
-    /// counted, and told once a second ([`crate::live::sampler`]).
-    has_line: bool,
+    /// Whether it has no line of its own in the log. What is refused for capacity before it is parsed has none,
+    /// `order.created` excepted: there are tens of thousands a second, all alike, and writing them costs what
+    /// others need to be answered. They are counted, and told once a second ([`crate::live::sampler`]).
+    untold: bool,
 }
 
 /// A hook whose answer is not given yet. Dropped before that (its caller has gone away) it leaves the line that
@@ -141,7 +141,9 @@ pub(crate) async fn receive(request: HttpRequest, payload: web::Payload, node: w
         counter!(HOOKS_TOTAL, "event" => answering.event, "outcome" => answering.outcome).increment(1);
         histogram!(HOOK_SECONDS).record(duration);
         unanswered.answered(answering.event, answering.response.status().as_u16());
-        if answering.has_line {
+        if answering.untold {
+            node.live.hooks.refused_untold();
+        } else {
             tracing::info!(
                 order_id = answering.order_id.as_ref().map(OrderId::as_str),
                 delivery_id = answering.delivery_id.map(tracing::field::display),
@@ -171,7 +173,7 @@ async fn answer(
         outcome,
         order_id: None,
         delivery_id: None,
-        has_line: true,
+        untold: false,
     };
     // Said before the token is looked at: nginx shall try another node whatever was sent.
     if node.is_draining() {
@@ -200,7 +202,7 @@ async fn answer(
                 ..refused
             },
             Importance::Other => Answering {
-                has_line: error != DeliverError::Busy,
+                untold: error == DeliverError::Busy,
                 ..refused
             },
         };
@@ -223,7 +225,7 @@ async fn answer(
         outcome: taken.verdict.as_str(),
         order_id: taken.order_id,
         delivery_id: Some(taken.delivery_id),
-        has_line: true,
+        untold: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! An order store in memory that keeps the port's promises, and breaks them when told to.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
@@ -32,6 +33,7 @@ struct State {
     lost_replies: VecDeque<StoreError>,
     unstorable: HashSet<DeliveryId>,
     panic_on_load: HashSet<OrderId>,
+    panic_on_commit: bool,
     loads: usize,
     last_number: u32,
 }
@@ -86,6 +88,11 @@ impl MemoryOrderStore {
     /// Loading this order panics, once.
     pub fn panic_on_load(&self, order_id: OrderId) {
         self.state().panic_on_load.insert(order_id);
+    }
+
+    /// The next transaction panics.
+    pub fn panic_on_commit(&self) {
+        self.state().panic_on_commit = true;
     }
 
     /// Another node has written this order.
@@ -198,6 +205,8 @@ impl OrderStore for MemoryOrderStore {
             store.begun.send_modify(|begun| *begun += 1);
             // The sender lives as long as this store.
             let _ = store.open.subscribe().wait_for(|open| *open).await;
+            let panics = mem::take(&mut store.state().panic_on_commit);
+            assert!(!panics, "a test asked for this panic");
             store.state().commit(&batch)
         }
         .boxed()

@@ -37,3 +37,29 @@ fn other_orders_of_the_same_thread_do_not_notice() {
         assert_eq!(store.loads(), 2, "the others kept their state");
     });
 }
+
+#[test]
+fn those_who_wait_behind_a_transaction_that_panics_are_committed() {
+    let store = MemoryOrderStore::default();
+    store.hold();
+    with_actors_on(1, settings(), &store.clone(), async |actors| {
+        let deliver = |id: &'static str| {
+            let actors = actors.clone();
+            actix_rt::spawn(async move { actors.orders.deliver(created(id)).await })
+        };
+        let lost = deliver("H1");
+        store.transactions_begun(1).await;
+        let waiting = ["H2", "H3"].map(deliver);
+        while actors.mailboxes()[1].depth < 3 {
+            tokio::task::yield_now().await;
+        }
+        store.panic_on_commit();
+        store.release();
+        lost.await.unwrap().unwrap_err();
+        for waited in waiting {
+            waited.await.unwrap().unwrap();
+        }
+        assert_eq!(store.events().len(), 2);
+        assert_eq!(actors.mailboxes()[1].depth, 0);
+    });
+}
