@@ -177,20 +177,6 @@ struct Pending {
     waiting: Waiting,
 }
 
-/// What one transaction takes. Dropped, with its answers given or not, it makes room for the next one.
-struct Batch {
-    pending: Vec<Pending>,
-    under_way: UnderWay,
-}
-
-struct UnderWay(Arc<Lane>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.gathered().flushing -= 1;
-    }
-}
-
 impl Actor for PersistenceActor {
     type Context = Context<Self>;
 }
@@ -216,21 +202,21 @@ impl Lane {
     }
 
     /// One transaction, and those for which enough has gathered meanwhile.
-    async fn write(self: Arc<Self>, batch: Batch) {
+    async fn write(self: Arc<Self>, batch: Vec<Pending>) {
         let mut next = Some(batch);
-        while let Some(Batch { pending, under_way }) = next {
-            let flushing = AssertUnwindSafe(flush::flush(&self.outside, pending)).catch_unwind();
+        while let Some(batch) = next {
+            let flushing = AssertUnwindSafe(flush::flush(&self.outside, batch)).catch_unwind();
             if flushing.await.is_err() {
                 // Its hooks are answered as by an actor that died; those who wait go on.
                 tracing::error!("a group commit panicked");
             }
-            drop(under_way);
+            self.gathered().flushing -= 1;
             next = self.next_batch();
         }
     }
 
     /// What has gathered, if a transaction may start now.
-    fn next_batch(self: &Arc<Self>) -> Option<Batch> {
+    fn next_batch(&self) -> Option<Vec<Pending>> {
         let mut gathered = self.gathered();
         let worth_it = match gathered.flushing {
             0 => 1,
@@ -241,9 +227,7 @@ impl Lane {
             return None;
         }
         gathered.flushing += 1;
-        let pending = self.take(&mut gathered.queue);
-        let under_way = UnderWay(Arc::clone(self));
-        Some(Batch { pending, under_way })
+        Some(self.take(&mut gathered.queue))
     }
 
     fn take(&self, queue: &mut FairQueue<Pending>) -> Vec<Pending> {
