@@ -164,7 +164,7 @@ fn order_of(id: OrderId, row: &Row) -> Order {
         document: document.map(|document| {
             let mut document: orderhook_domain::order::Document = serde_json::from_str(document).unwrap();
             document.customer = customer.map(|Json(customer)| customer);
-            document
+            Arc::new(document)
         }),
         marks: Marks {
             paid_at: row.get("paid_at"),

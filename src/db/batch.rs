@@ -174,7 +174,7 @@ struct OrderRow<'a> {
 
 impl<'a> OrderRow<'a> {
     fn new(order: &'a Order, keeps_document: bool) -> Self {
-        let document = order.document.as_ref();
+        let document = order.document.as_deref();
         let written = document.filter(|_| !keeps_document);
         let window = document.map(|document| &document.window);
         let total = document.map(|document| &document.total);

@@ -122,7 +122,7 @@ fn order_of(id: OrderId, row: &Row) -> Result<Order, tokio_postgres::Error> {
         number: number.map(|number| OrderNumber(number.into())),
         document: document.map(|StoredJson(mut document)| {
             document.customer = customer.map(|Json(customer)| customer);
-            document
+            Arc::new(document)
         }),
         marks: Marks {
             paid_at: row.try_get("paid_at")?,

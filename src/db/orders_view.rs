@@ -212,7 +212,7 @@ fn positions(document: &Document) -> Vec<PositionView> {
     let text = |kopecks: Option<Kopecks>| kopecks.map(|kopecks| kopecks.to_string());
     let position = |line: &orderhook_domain::order::Line| PositionView {
         id: line.product_id.to_string(),
-        name: line.name.clone(),
+        name: line.name.as_deref().map(str::to_owned),
         quantity: quantity(line.quantity),
         price: text(line.prices.price),
         discount_price: text(line.prices.discount_price),

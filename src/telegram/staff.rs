@@ -242,7 +242,7 @@ mod tests {
             },
             weight_grams: None,
             replaced_by: None,
-            name: Some("Бананы <спелые>".to_owned()),
+            name: Some("Бананы <спелые>".into()),
         };
         let content = Content {
             lines: vec![line],
@@ -257,12 +257,7 @@ mod tests {
             "created has not come"
         );
         order.number = Some(OrderNumber("1042".into()));
-        order.document = Some(Document::from_created(
-            store,
-            &content,
-            now,
-            chrono::TimeDelta::hours(1),
-        ));
+        order.document = Some(Document::from_created(store, &content, now, chrono::TimeDelta::hours(1)).into());
         let mut texts = vec![order_now(&order, Tz::Europe__Moscow, now, 1).unwrap().html];
         order.marks.paid_at = Some(now);
         texts.push(order_now(&order, Tz::Europe__Moscow, now, 1).unwrap().html);

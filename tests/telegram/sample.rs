@@ -82,7 +82,7 @@ pub(crate) fn bare_order() -> NewOrder {
 pub(crate) fn line(sku: &str, name: Option<&str>, quantity: &str, price: Option<i64>) -> NoticeLine {
     NoticeLine {
         product_id: product(sku),
-        name: name.map(str::to_owned),
+        name: name.map(Into::into),
         quantity: amount(quantity),
         by_weight: false,
         price: price.map(Kopecks::new),
@@ -96,7 +96,7 @@ pub(crate) fn changed(difference: Difference) -> Notice {
 pub(crate) fn line_change(sku: &str, name: Option<&str>, change: LineChange) -> LineDifference {
     LineDifference {
         product_id: product(sku),
-        name: name.map(str::to_owned),
+        name: name.map(Into::into),
         change,
     }
 }

@@ -5,11 +5,13 @@
 //! occurrence.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
-use crate::event::{Content, KeptObject, LineContent, Window};
+use crate::event::{Content, KeptObject, LineContent, LinePrices, Window};
 use crate::ids::ProductId;
 use crate::money::Kopecks;
 use crate::order::{Document, Line};
@@ -52,7 +54,7 @@ pub struct LineDifference {
     pub product_id: ProductId,
     /// What staff call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<SmolStr>,
     /// What happened.
     pub change: LineChange,
 }
@@ -142,7 +144,7 @@ pub fn changed(document: &Document, content: &Content) -> (Document, Difference)
     let lines = if content.lines.is_empty() {
         Vec::new()
     } else {
-        change_lines(&mut next.lines, &content.lines)
+        change_lines(&document.lines, &mut next.lines, &content.lines)
     };
 
     // Staff read minutes; a window that moved by seconds is no news to them.
@@ -161,20 +163,26 @@ pub fn changed(document: &Document, content: &Content) -> (Document, Difference)
     (next, difference)
 }
 
-/// The document with the prices and totals that a paid gives; amounts stay (protocol section 2).
-/// A paid line that the document does not have is left out.
-#[must_use]
-pub fn with_corrected_prices(document: &Document, content: &Content) -> Document {
-    let mut next = document.clone();
-    let mut lines = LineIndex::of(&next.lines);
-    for sent in &content.lines {
-        if let Some(index) = lines.next_occurrence(&sent.product_id) {
-            let line = &mut next.lines[index];
-            line.prices = line.prices.corrected_by(sent.prices);
-        }
+/// Gives the document the prices and totals of a paid; amounts stay (protocol section 2). A paid line that the
+/// document does not have is left out. A document that has all of them already stays the shared one.
+pub(crate) fn correct_prices(document: &mut Arc<Document>, content: &Content) {
+    let mut lines = LineIndex::of(&document.lines);
+    let corrected: Vec<(usize, LinePrices)> = content
+        .lines
+        .iter()
+        .filter_map(|sent| Some((lines.next_occurrence(&sent.product_id)?, sent.prices)))
+        .map(|(index, newer)| (index, document.lines[index].prices.corrected_by(newer)))
+        .filter(|(index, prices)| document.lines[*index].prices != *prices)
+        .collect();
+    let total = document.total.corrected_by(content.total);
+    if corrected.is_empty() && document.total == total {
+        return;
     }
-    next.total = document.total.corrected_by(content.total);
-    next
+    let next = Arc::make_mut(document);
+    for (index, prices) in corrected {
+        next.lines[index].prices = prices;
+    }
+    next.total = total;
 }
 
 fn keep_newer<T: Clone>(kept: &mut Option<T>, sent: Option<&T>) {
@@ -199,29 +207,36 @@ fn text_difference(old: Option<&String>, new: Option<&String>) -> Option<TextDif
 }
 
 /// Finds the first, second, … line of a SKU.
-struct LineIndex {
-    of_product: HashMap<ProductId, std::collections::VecDeque<usize>>,
+struct LineIndex<'a> {
+    /// The next line of each SKU that has not been asked for yet; `None` after the last.
+    next: HashMap<&'a ProductId, Option<usize>>,
+    /// The line of the same SKU that follows each line.
+    following: Vec<Option<usize>>,
 }
 
-impl LineIndex {
-    fn of(lines: &[Line]) -> Self {
-        let mut of_product = HashMap::<ProductId, std::collections::VecDeque<usize>>::with_capacity(lines.len());
-        for (index, line) in lines.iter().enumerate() {
-            of_product.entry(line.product_id.clone()).or_default().push_back(index);
+impl<'a> LineIndex<'a> {
+    fn of(lines: &'a [Line]) -> Self {
+        let mut next = HashMap::with_capacity(lines.len());
+        let mut following = vec![None; lines.len()];
+        for (index, line) in lines.iter().enumerate().rev() {
+            following[index] = next.insert(&line.product_id, Some(index)).flatten();
         }
-        Self { of_product }
+        Self { next, following }
     }
 
     /// The next line of this SKU that has not been asked for yet.
     fn next_occurrence(&mut self, product_id: &ProductId) -> Option<usize> {
-        self.of_product.get_mut(product_id)?.pop_front()
+        let next = self.next.get_mut(product_id)?;
+        let found = (*next)?;
+        *next = self.following[found];
+        Some(found)
     }
 }
 
-/// Makes `lines` what the full list `sent` says, and returns what staff must know of that.
-fn change_lines(lines: &mut Vec<Line>, sent: &[LineContent]) -> Vec<LineDifference> {
-    let before = lines.clone();
-    let mut known = LineIndex::of(&before);
+/// Makes `lines`, which are those of `before`, what the full list `sent` says, and returns what staff must know
+/// of that.
+fn change_lines(before: &[Line], lines: &mut Vec<Line>, sent: &[LineContent]) -> Vec<LineDifference> {
+    let mut known = LineIndex::of(before);
     let mut is_sent = vec![false; before.len()];
     for sent in sent {
         if let Some(index) = known.next_occurrence(&sent.product_id) {

@@ -8,6 +8,7 @@ use std::fmt;
 use chrono::{DateTime, FixedOffset, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use smol_str::SmolStr;
 
 use crate::ids::{DeliveryId, OrderId, ProductId, StoreId};
 use crate::money::Kopecks;
@@ -193,13 +194,13 @@ pub struct LineContent {
     pub prices: LinePrices,
     /// Grams of the whole line, as sent, when numeric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight_grams: Option<String>,
+    pub weight_grams: Option<SmolStr>,
     /// The line that replaces this one; may point nowhere or in a circle and is never followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<ProductId>,
     /// What staff call the goods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<SmolStr>,
 }
 
 /// The four prices of a line in kopecks; `None` means unknown.

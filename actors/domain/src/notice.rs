@@ -4,6 +4,7 @@
 //! change twice. It holds no name, phone or address.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::diff::{Difference, unit_price};
 use crate::event::{CancelReason, Total, Window};
@@ -123,7 +124,7 @@ pub struct NoticeLine {
     pub product_id: ProductId,
     /// What staff call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<SmolStr>,
     /// How much.
     pub quantity: Quantity,
     /// It is sold by weight although the quantity happens to be whole: another amount of it was not.

@@ -2,8 +2,11 @@
 //!
 //! Fields are readable by everybody; only [`apply`](crate::apply::apply) makes a next state.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::event::{
     CancelReason, Content, ContentDigest, EventKind, KeptObject, LineContent, LinePrices, Total, Window,
@@ -20,8 +23,9 @@ pub struct Order {
     pub version: i64,
     /// The partner's number; the database gives it when it stores the document.
     pub number: Option<OrderNumber>,
-    /// What is to be picked, by whom it was ordered; `None` while only later events are known.
-    pub document: Option<Document>,
+    /// What is to be picked, by whom it was ordered; `None` while only later events are known. Shared with the
+    /// state before, so that an event that only sets a mark copies none of it.
+    pub document: Option<Arc<Document>>,
     /// What has happened to it.
     pub marks: Marks,
     /// Something contradicts something else (protocol section 5, rule 6). Never cleared.
@@ -143,7 +147,7 @@ impl Marks {
 }
 
 /// What was ordered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// The store that picks the order; given by created, never changed.
     pub store_id: StoreId,
@@ -243,13 +247,13 @@ pub struct Line {
     pub prices: LinePrices,
     /// Grams of the whole line, as sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight_grams: Option<String>,
+    pub weight_grams: Option<SmolStr>,
     /// The SKU that replaces this line; never followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<ProductId>,
     /// What staff call the goods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<SmolStr>,
 }
 
 impl Line {

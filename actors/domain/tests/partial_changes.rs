@@ -115,8 +115,8 @@ fn what_staff_need_not_know_is_written_all_the_same() {
         discount_price: None,
     };
     let weighed = LineContent {
-        weight_grams: Some("742".to_owned()),
-        name: Some("Milk".to_owned()),
+        weight_grams: Some("742".into()),
+        name: Some("Milk".into()),
         prices: LinePrices {
             total_price: Some(roubles("179.80")),
             ..LinePrices::default()

@@ -1,5 +1,7 @@
 //! A changed: is it a late repeat, does it come too late, what does it change (protocol section 5, rule 5).
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::step::Step;
@@ -75,7 +77,7 @@ impl Step<'_> {
             return ChangeVerdict::Stale(note);
         }
         let (next_document, difference) = diff::changed(document, change.content);
-        let differs = next_document != *document;
+        let differs = next_document != **document;
         if differs && self.next.closed() {
             return ChangeVerdict::AfterClosing;
         }
@@ -93,7 +95,7 @@ impl Step<'_> {
                 self.note(Note::CompositionRestored);
             }
         }
-        self.next.document = Some(next_document);
+        self.next.document = Some(Arc::new(next_document));
         ChangeVerdict::Applied(Box::new(difference))
     }
 

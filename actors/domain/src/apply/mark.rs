@@ -1,5 +1,7 @@
 //! The marks: paid, shipped, delivered, cancelled; each is set once (protocol section 5, rule 2).
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::step::Step;
@@ -59,8 +61,8 @@ impl Step<'_> {
         self.next.memory.paid_total = Some(content.total.corrected_by(known)).filter(|total| !total.is_empty());
         if self.next.marks.paid_at.is_none() {
             self.next.marks.paid_at = Some(at);
-            if let Some(document) = &self.next.document {
-                self.next.document = Some(diff::with_corrected_prices(document, content));
+            if let Some(document) = &mut self.next.document {
+                diff::correct_prices(document, content);
             }
         }
     }
@@ -91,8 +93,10 @@ impl Step<'_> {
             return;
         }
         self.next.marks.cancelled_at = Some(at);
-        if let Some(document) = &mut self.next.document {
-            document.cancel_reason = reason.clone();
+        if let Some(document) = &mut self.next.document
+            && document.cancel_reason != *reason
+        {
+            Arc::make_mut(document).cancel_reason = reason.clone();
         }
     }
 }

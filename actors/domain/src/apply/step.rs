@@ -1,6 +1,7 @@
 //! One judgement under way: created, and what waits for it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::change::{Change, ChangeVerdict};
 use super::{Conflict, Note, Outcome, ParkedFull, Rules, StockMovement};
@@ -39,7 +40,7 @@ impl Step<'_> {
         }
         self.outcome = Outcome::Applied;
         self.next.memory.created_as = Some(created_as);
-        self.next.document = Some(document);
+        self.next.document = Some(Arc::new(document));
         self.apply_parked();
         let marks = &self.next.marks;
         let still_wanted = marks.shipped_at.is_none() && marks.delivered_at.is_none() && marks.cancelled_at.is_none();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, FixedOffset};
+use smol_str::SmolStr;
 
 use super::notes::{Notes, Place, Why};
 use super::reader::{Broken, Reader, Scalar};
@@ -15,11 +16,11 @@ const MAX_WEIGHT_CHARS: usize = 20;
 
 /// A text as it is stored: U+0000 is legal JSON, but PostgreSQL text cannot hold it, so it is
 /// removed (protocol section 4). The raw body in the journal keeps it.
-pub(super) fn kept_text(text: &str) -> String {
+pub(super) fn kept_text<T: for<'t> From<&'t str>>(text: &str) -> T {
     if text.contains('\0') {
-        text.replace('\0', "")
+        T::from(&text.replace('\0', ""))
     } else {
-        text.to_owned()
+        T::from(text)
     }
 }
 
@@ -85,7 +86,7 @@ pub(super) fn moment(
 }
 
 /// A text; null means not sent and another type is ignored.
-pub(super) fn text(reader: &mut Reader<'_>, notes: &mut Notes) -> Result<Option<String>, Broken> {
+pub(super) fn text<T: for<'t> From<&'t str>>(reader: &mut Reader<'_>, notes: &mut Notes) -> Result<Option<T>, Broken> {
     match reader.scalar()? {
         Scalar::Text(text) => return Ok(Some(kept_text(text))),
         Scalar::Null => {}
@@ -114,9 +115,9 @@ pub(super) fn truth(reader: &mut Reader<'_>, notes: &mut Notes) -> Result<Option
 
 /// Grams of a whole line as they were written, if that is plain digits with at most one inner point;
 /// `""` and null mean not weighed and anything else is ignored.
-pub(super) fn weight(reader: &mut Reader<'_>, notes: &mut Notes) -> Result<Option<String>, Broken> {
+pub(super) fn weight(reader: &mut Reader<'_>, notes: &mut Notes) -> Result<Option<SmolStr>, Broken> {
     match reader.scalar()? {
-        Scalar::Text(text) | Scalar::Number(text) if is_weight(text) => return Ok(Some(text.to_owned())),
+        Scalar::Text(text) | Scalar::Number(text) if is_weight(text) => return Ok(Some(text.into())),
         Scalar::Null | Scalar::Text("") => {}
         _ => notes.tolerate(),
     }

@@ -1,6 +1,7 @@
 //! Drives `apply` as the service does: asks its questions, commits, reads the state back from its row.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use orderhook_domain::apply::{ParkedFull, Transition, apply, questions};
 use orderhook_domain::event::{Delivery, Event};
@@ -28,7 +29,7 @@ pub fn stored(order: &Order) -> Order {
         stored.customer.clone_from(&given.customer);
     }
     Order {
-        document,
+        document: document.map(Arc::new),
         memory: serde_json::from_str(&memory).unwrap(),
         ..order.clone()
     }

@@ -203,8 +203,8 @@ fn line_facts(sent: &LineContent) -> Facts {
             "original quantity",
             sent.original_quantity.map(|quantity| quantity.to_string()),
         ),
-        ("grams", sent.weight_grams.clone()),
-        ("name", sent.name.clone()),
+        ("grams", sent.weight_grams.as_deref().map(str::to_owned)),
+        ("name", sent.name.as_deref().map(str::to_owned)),
     ]);
     facts.extend(price_facts(&sent.prices));
     facts

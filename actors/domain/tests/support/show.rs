@@ -13,7 +13,7 @@ use super::model::{Movement, Step, View};
 
 /// The order as the model describes one.
 pub fn view(order: &Order) -> Option<View> {
-    let document = order.document.as_ref();
+    let document = order.document.as_deref();
     let sheet = document.map(sheet);
     (order.version > 0).then(|| View {
         version: order.version,
@@ -80,8 +80,8 @@ fn row(line: &Line) -> Row {
             "original quantity",
             line.original_quantity.map(|quantity| quantity.to_string()),
         ),
-        ("grams", line.weight_grams.clone()),
-        ("name", line.name.clone()),
+        ("grams", line.weight_grams.as_deref().map(str::to_owned)),
+        ("name", line.name.as_deref().map(str::to_owned)),
     ]);
     facts.extend(price_facts(&line.prices));
     Row {

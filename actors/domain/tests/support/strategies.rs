@@ -47,9 +47,9 @@ fn line() -> BoxedStrategy<LineContent> {
             quantity: Some(quantity(now)),
             original_quantity: original.map(quantity),
             prices,
-            weight_grams: grams.map(str::to_owned),
+            weight_grams: grams.map(Into::into),
             replaced_by: replaced_by.map(sku),
-            name: name.map(str::to_owned),
+            name: name.map(Into::into),
         })
         .boxed()
 }
