@@ -1,7 +1,7 @@
 //! Group commit: what has gathered while the last transaction ran becomes the next one.
 //!
 //! There is no timer. A commit that finds no flush running starts one at once; under load the batches
-//! grow by themselves. While one flush runs a second one follows it only when enough has gathered for it to be
+//! grow by themselves. While one flush runs another follows it only when enough has gathered for it to be
 //! worth its price, so that neither PostgreSQL nor this process waits for the other. An order always goes
 //! to the same actor, and waits for its commit there, so that a batch never holds two commits of one order.
 
@@ -27,8 +27,10 @@ use fair_queue::FairQueue;
 pub struct PersistenceSettings {
     /// How many actors share the work.
     pub actors: usize,
-    /// How many commits must wait for a second transaction to be sent while the first is under way.
-    pub second_batch_rows: usize,
+    /// The most transactions of one actor that are under way at once.
+    pub under_way: usize,
+    /// How many commits must wait for another transaction to be sent, for each that is under way.
+    pub further_batch_rows: usize,
     /// Commits that may wait in one actor; beyond that a hook is refused.
     pub queue: usize,
     /// The most commits in one transaction: those who come next wait for it.
@@ -41,7 +43,8 @@ impl Default for PersistenceSettings {
     fn default() -> Self {
         Self {
             actors: 2,
-            second_batch_rows: 32,
+            under_way: 3,
+            further_batch_rows: 32,
             queue: 16_384,
             batch_rows: 128,
             batch_bytes: 1 << 20,
@@ -218,12 +221,8 @@ impl Lane {
     /// What has gathered, if a transaction may start now.
     fn next_batch(&self) -> Option<Vec<Pending>> {
         let mut gathered = self.gathered();
-        let worth_it = match gathered.flushing {
-            0 => 1,
-            1 => self.settings.second_batch_rows,
-            _ => return None,
-        };
-        if gathered.queue.len() < worth_it {
+        let worth_it = (gathered.flushing * self.settings.further_batch_rows).max(1);
+        if gathered.flushing >= self.settings.under_way || gathered.queue.len() < worth_it {
             return None;
         }
         gathered.flushing += 1;

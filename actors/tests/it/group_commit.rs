@@ -15,7 +15,7 @@ fn events_that_gather_during_a_flush_are_one_transaction() {
     let store = MemoryOrderStore::default();
     store.hold();
     let mut settings = settings();
-    settings.persistence.second_batch_rows = 41;
+    settings.persistence.further_batch_rows = 41;
     with_actors(settings, &store.clone(), async |actors| {
         let deliver = |name: String| {
             let actors = actors.clone();
@@ -37,11 +37,12 @@ fn events_that_gather_during_a_flush_are_one_transaction() {
 }
 
 #[test]
-fn a_second_transaction_starts_beside_the_first_when_enough_has_gathered() {
+fn further_transactions_start_beside_the_first_when_enough_has_gathered() {
     let store = MemoryOrderStore::default();
     store.hold();
     let mut settings = settings();
-    settings.persistence.second_batch_rows = 8;
+    settings.persistence.under_way = 3;
+    settings.persistence.further_batch_rows = 4;
     with_actors(settings, &store.clone(), async |actors| {
         let deliver = |name: String| {
             let actors = actors.clone();
@@ -49,9 +50,9 @@ fn a_second_transaction_starts_beside_the_first_when_enough_has_gathered() {
         };
         let first = deliver("H0".to_owned());
         store.transactions_begun(1).await;
-        let others: Vec<_> = (1..=20).map(|number| deliver(format!("H{number}"))).collect();
-        store.transactions_begun(2).await;
-        while actors.mailboxes()[1].depth < 21 {
+        let others: Vec<_> = (1..=32).map(|number| deliver(format!("H{number}"))).collect();
+        store.transactions_begun(3).await;
+        while actors.mailboxes()[1].depth < 33 {
             tokio::task::yield_now().await;
         }
         store.release();
@@ -61,7 +62,7 @@ fn a_second_transaction_starts_beside_the_first_when_enough_has_gathered() {
         }
         let mut batches = store.batches();
         batches.sort_unstable();
-        assert_eq!(batches, [1, 8, 12], "a third one waits for one of the two");
+        assert_eq!(batches, [1, 4, 8, 20], "a fourth one waits for one of the three");
     });
 }
 
