@@ -28,7 +28,7 @@ pub fn start(args: &LogArgs) -> Result<(), ParseError> {
             let lines = lines
                 .json()
                 .flatten_event(true)
-                .with_current_span(true)
+                .with_current_span(false)
                 .with_span_list(false);
             registry.with(lines).try_init()
         }

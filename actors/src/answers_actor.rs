@@ -116,7 +116,7 @@ impl Handler<Envelope<AnswersCommand>> for AnswersActor {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<AnswersCommand>, context: &mut Self::Context) {
-        let (command, waiting, _span) = envelope.open();
+        let (command, waiting) = envelope.open();
         let working = waiting.begin();
         match command {
             AnswersCommand::Record(answered) => self.waiting.push((answered, working)),

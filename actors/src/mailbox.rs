@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use actix::dev::{MessageResponse, ToEnvelope};
 use actix::{Actor, Addr, Handler, Message};
-use tracing::Span;
 
 pub use stats::{MailboxShown, MailboxStats, MessageShown, TimingShown};
 
@@ -150,7 +149,6 @@ impl Drop for Slot {
 pub struct Envelope<C> {
     command: C,
     waiting: Waiting,
-    span: Span,
 }
 
 impl<C: Command> Message for Envelope<C> {
@@ -159,11 +157,10 @@ impl<C: Command> Message for Envelope<C> {
 
 impl<C> Envelope<C> {
     /// Takes the command out. The place in the mailbox stays taken while [`Waiting`] or the
-    /// [`Working`] made of it lives. The span is that of the sender: spans do not cross a mailbox
-    /// by themselves.
+    /// [`Working`] made of it lives.
     #[must_use]
-    pub fn open(self) -> (C, Waiting, Span) {
-        (self.command, self.waiting, self.span)
+    pub fn open(self) -> (C, Waiting) {
+        (self.command, self.waiting)
     }
 }
 
@@ -258,11 +255,7 @@ impl<A: Actor<Context = actix::Context<A>>> Handle<A> {
             slot.gate.moved(since);
         }
         let waiting = Waiting { slot, since };
-        let envelope = Envelope {
-            command,
-            waiting,
-            span: Span::current(),
-        };
+        let envelope = Envelope { command, waiting };
         self.addr.try_send(envelope).map_err(|error| match error {
             actix::prelude::SendError::Full(envelope) => Refused::Full(envelope.command),
             actix::prelude::SendError::Closed(envelope) => Refused::Closed(envelope.command),

@@ -251,7 +251,7 @@ impl Handler<Envelope<NotifierCommand>> for NotifierActor {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<NotifierCommand>, context: &mut Self::Context) {
-        let (command, waiting, _span) = envelope.open();
+        let (command, waiting) = envelope.open();
         let working = waiting.begin();
         match command {
             NotifierCommand::Reply { chat_id, message, done } => {

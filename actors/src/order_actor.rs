@@ -19,7 +19,6 @@ use orderhook_domain::event::Delivery;
 use orderhook_domain::ids::{OrderId, OrderNumber};
 use orderhook_domain::order::Order;
 use tokio::sync::oneshot;
-use tracing::Instrument;
 
 use crate::answers_actor::AnswersHandle;
 use crate::error::DeliverError;
@@ -161,12 +160,12 @@ impl Handler<Envelope<OrderCommand>> for OrderActor {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, envelope: Envelope<OrderCommand>, _context: &mut Self::Context) -> Self::Result {
-        let (OrderCommand::Deliver { hook, reply }, waiting, span) = envelope.open();
+        let (OrderCommand::Deliver { hook, reply }, waiting) = envelope.open();
         let working = waiting.begin();
         let context = Arc::clone(&self.context);
         let id = self.id.clone();
         let known = self.order.take();
-        let judging = async move { judge::judge(&context, id, known, &hook).await }.instrument(span);
+        let judging = async move { judge::judge(&context, id, known, &hook).await };
         AtomicResponse::new(Box::pin(judging.into_actor(self).map(
             move |(order, result), actor, _context| {
                 // That there is no row yet is no state to keep: an event that changes nothing has no

@@ -188,7 +188,7 @@ impl Handler<Envelope<PersistenceCommand>> for PersistenceActor {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<PersistenceCommand>, _context: &mut Self::Context) {
-        let (PersistenceCommand::Commit { commit, reply }, waiting, _span) = envelope.open();
+        let (PersistenceCommand::Commit { commit, reply }, waiting) = envelope.open();
         let order = commit.order.as_ref();
         let store_id = order.and_then(|order| order.document.as_ref().map(|document| document.store_id.clone()));
         let pending = Pending { commit, reply, waiting };

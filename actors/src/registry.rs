@@ -117,7 +117,8 @@ impl OrderRegistry {
                     Err(_closed) => {
                         self.evict(id, &entry, "lost");
                         lost += 1;
-                        tracing::error!(order_id = id.as_str(), lost, "an order actor died");
+                        let request_id = hook.arrival.request_id();
+                        tracing::error!(request_id, order_id = id.as_str(), lost, "an order actor died");
                         if lost == MAX_LOST_ACTORS {
                             return Err(DeliverError::Unstorable);
                         }

@@ -18,7 +18,6 @@ use orderhook_domain::event::EventKind;
 use orderhook_domain::ids::{DeliveryId, OrderId};
 use orderhook_domain::protocol::answer::{Answer, ErrorBody};
 use orderhook_domain::protocol::{self, ParsedEvent};
-use tracing::Instrument;
 
 use super::{error_response, json_response, method_not_allowed};
 use crate::app::Node;
@@ -61,6 +60,7 @@ struct Answering {
 /// its answer would have left. What was admitted goes on, and its outcome stands in the journal.
 struct Unanswered<'a> {
     owed: Option<Owed<'a>>,
+    request_id: Option<&'a str>,
     started: Instant,
     /// Set when it was read.
     body: OnceCell<Arc<[u8]>>,
@@ -100,6 +100,7 @@ impl Drop for Unanswered<'_> {
             None => (None, NO_EVENT),
         };
         tracing::info!(
+            request_id = self.request_id,
             order_id = order_id.as_ref().map(OrderId::as_str),
             event,
             outcome = "abandoned",
@@ -128,44 +129,41 @@ pub(crate) async fn receive(request: HttpRequest, payload: web::Payload, node: w
     let received_at = Utc::now().trunc_subsecs(6);
     let started = Instant::now();
     let request_id = request_id(request.headers());
-    let span = tracing::info_span!("hook", request_id = request_id.as_deref());
-    async {
-        let _in_flight = node.hook_enters();
-        let unanswered = Unanswered {
-            owed: Some(node.live.hooks.owe()),
-            started,
-            body: OnceCell::new(),
-        };
-        let answering = answer(&request, payload, &node, (received_at, &unanswered), request_id).await;
-        let duration = started.elapsed();
-        counter!(HOOKS_TOTAL, "event" => answering.event, "outcome" => answering.outcome).increment(1);
-        histogram!(HOOK_SECONDS).record(duration);
-        unanswered.answered(answering.event, answering.response.status().as_u16());
-        if answering.untold {
-            node.live.hooks.refused_untold();
-        } else {
-            tracing::info!(
-                order_id = answering.order_id.as_ref().map(OrderId::as_str),
-                delivery_id = answering.delivery_id.map(tracing::field::display),
-                event = answering.event,
-                outcome = answering.outcome,
-                status = answering.response.status().as_u16(),
-                duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-                "hook answered"
-            );
-        }
-        answering.response
+    let _in_flight = node.hook_enters();
+    let unanswered = Unanswered {
+        owed: Some(node.live.hooks.owe()),
+        request_id,
+        started,
+        body: OnceCell::new(),
+    };
+    let answering = answer(&request, payload, &node, received_at, &unanswered).await;
+    let duration = started.elapsed();
+    counter!(HOOKS_TOTAL, "event" => answering.event, "outcome" => answering.outcome).increment(1);
+    histogram!(HOOK_SECONDS).record(duration);
+    unanswered.answered(answering.event, answering.response.status().as_u16());
+    if answering.untold {
+        node.live.hooks.refused_untold();
+    } else {
+        tracing::info!(
+            request_id,
+            order_id = answering.order_id.as_ref().map(OrderId::as_str),
+            delivery_id = answering.delivery_id.map(tracing::field::display),
+            event = answering.event,
+            outcome = answering.outcome,
+            status = answering.response.status().as_u16(),
+            duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            "hook answered"
+        );
     }
-    .instrument(span)
-    .await
+    answering.response
 }
 
 async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     node: &Node,
-    (received_at, unanswered): (DateTime<Utc>, &Unanswered<'_>),
-    request_id: Option<String>,
+    received_at: DateTime<Utc>,
+    unanswered: &Unanswered<'_>,
 ) -> Answering {
     let at_the_door = |body: &ErrorBody, outcome: &'static str| Answering {
         response: error_response(body),
@@ -210,7 +208,7 @@ async fn answer(
     let incoming = Incoming {
         body,
         received_at,
-        request_id,
+        request_id: unanswered.request_id.map(str::to_owned),
         replay: None,
         deadline,
     };
@@ -310,7 +308,7 @@ fn answer_of(kind: Option<EventKind>, acknowledged: &Acknowledged) -> Answer {
 /// The longest request id that is kept; nginx's has 32 characters.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
-fn request_id(headers: &HeaderMap) -> Option<String> {
+fn request_id(headers: &HeaderMap) -> Option<&str> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
-    (!id.is_empty() && id.len() <= MAX_REQUEST_ID_BYTES).then(|| id.to_owned())
+    (!id.is_empty() && id.len() <= MAX_REQUEST_ID_BYTES).then_some(id)
 }

@@ -148,7 +148,7 @@ async fn every_hook_is_one_line_with_order_event_outcome_and_duration() {
             .iter()
             .all(|line| line["duration_us"].as_u64().is_some_and(|micros| micros > 0))
     );
-    assert_eq!(lines[0]["span"]["request_id"], "0123456789abcdef");
+    assert_eq!(lines[0]["request_id"], "0123456789abcdef");
     // By it the journal shows and replays what was sent.
     let stored = "SELECT delivery_id::text FROM order_events ORDER BY order_version";
     let stored = database.client().await.query(stored, &[]).await.unwrap();
@@ -194,7 +194,7 @@ async fn a_hook_whose_caller_has_gone_away_leaves_its_line_and_is_stored_all_the
     let line = &lines(&log, "hook not answered: its caller has gone away")[0];
     let told = ["order_id", "event", "outcome"].map(|key| line[key].clone());
     assert_eq!(told, [json!("H1"), json!("paid"), json!("abandoned")]);
-    assert_eq!(line["span"]["request_id"], "gone");
+    assert_eq!(line["request_id"], "gone");
     assert!(line["duration_us"].as_u64().unwrap() > 0);
     assert_eq!(lines(&log, "hook answered").len(), 1, "{log}");
 }
@@ -278,7 +278,7 @@ async fn a_batch_that_fails_names_the_requests_in_it() {
     let answered = lines(&log, "hook answered");
     let answered = answered.last().unwrap();
     assert_eq!(answered["outcome"], "unavailable");
-    assert_eq!(answered["span"]["request_id"], "abc123");
+    assert_eq!(answered["request_id"], "abc123");
 }
 
 #[actix_rt::test]

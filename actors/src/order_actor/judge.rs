@@ -30,7 +30,7 @@ pub(super) async fn judge(context: &OrderContext, id: OrderId, known: Option<Arc
             Some(order) => order,
             // It nearly always is. If it is not, the version says so, at the price of one statement more.
             None if may_guess => Arc::new(Order::unknown(id.clone())),
-            None => match load(context, &id, hook.deadline).await {
+            None => match load(context, &id, hook).await {
                 Ok(order) => Arc::new(order),
                 Err(error) => return (None, Err(error)),
             },
@@ -54,7 +54,7 @@ pub(super) async fn judge(context: &OrderContext, id: OrderId, known: Option<Arc
                 if next.number != number && decided.touches_order {
                     Arc::make_mut(&mut next).number = number;
                 }
-                count(&id, &decided.notes);
+                count(hook, &decided.notes);
                 let acknowledged = acknowledge(&next, decided.outcome, decided.notes);
                 return (Some(next), Ok(acknowledged));
             }
@@ -63,7 +63,7 @@ pub(super) async fn judge(context: &OrderContext, id: OrderId, known: Option<Arc
                 ::metrics::counter!(metrics::VERSION_CONFLICTS_TOTAL).increment(1);
             }
             Ok((Committed::AlreadyStored, _)) => {
-                return match load(context, &id, hook.deadline).await {
+                return match load(context, &id, hook).await {
                     Ok(order) => {
                         let acknowledged = acknowledge(&order, Outcome::Duplicate, Vec::new());
                         (Some(Arc::new(order)), Ok(acknowledged))
@@ -120,7 +120,8 @@ async fn commit(
     Ok((committed.map_err(|_elapsed| DeliverError::Deadline)??, decided))
 }
 
-async fn load(context: &OrderContext, id: &OrderId, deadline: Instant) -> Result<Order, DeliverError> {
+async fn load(context: &OrderContext, id: &OrderId, hook: &Hook) -> Result<Order, DeliverError> {
+    let (request_id, deadline) = (hook.arrival.request_id(), hook.deadline);
     let mut last_error = None;
     while Instant::now() < deadline {
         let loading = tokio::time::timeout_at(deadline.into(), context.store.load(id));
@@ -131,21 +132,25 @@ async fn load(context: &OrderContext, id: &OrderId, deadline: Instant) -> Result
             }
             Ok(None) => return Ok(Order::unknown(id.clone())),
             Err(StoreError::Transient(cause)) => {
-                tracing::debug!(%cause, "loading an order is tried again");
+                tracing::debug!(request_id, %cause, "loading an order is tried again");
                 last_error = Some(cause);
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
             Err(StoreError::Unavailable(cause)) => {
-                tracing::warn!(%cause, "an order cannot be loaded: the database is away");
+                tracing::warn!(request_id, %cause, "an order cannot be loaded: the database is away");
                 return Err(DeliverError::Unavailable);
             }
             Err(StoreError::Data(cause)) => {
-                tracing::error!(%cause, order_id = id.as_str(), "a stored order cannot be read");
+                tracing::error!(request_id, %cause, order_id = id.as_str(), "a stored order cannot be read");
                 return Err(DeliverError::Unstorable);
             }
         }
     }
-    tracing::warn!(cause = last_error, "an order could not be loaded by the deadline");
+    tracing::warn!(
+        request_id,
+        cause = last_error,
+        "an order could not be loaded by the deadline"
+    );
     Err(DeliverError::Deadline)
 }
 
@@ -158,14 +163,15 @@ fn acknowledge(order: &Order, outcome: Outcome, notes: Vec<Note>) -> Acknowledge
     }
 }
 
-fn count(id: &OrderId, notes: &[Note]) {
+fn count(hook: &Hook, notes: &[Note]) {
     for note in notes {
         match note {
             Note::Conflict(conflict) => {
                 let conflict = conflict.as_str();
                 ::metrics::counter!(metrics::CONFLICTS_TOTAL, "conflict" => conflict).increment(1);
                 tracing::warn!(
-                    order_id = id.as_str(),
+                    request_id = hook.arrival.request_id(),
+                    order_id = hook.delivery.event.order_id.as_str(),
                     conflict,
                     "an order contradicts itself; staff may hold a wrong list"
                 );

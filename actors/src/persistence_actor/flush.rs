@@ -96,7 +96,7 @@ async fn commit_part(outside: &Outside, mut part: Vec<Sent>, parts: &mut Vec<Vec
             Err(StoreError::Data(cause)) => {
                 for sent in part {
                     let delivery_id = sent.commit.arrival.delivery_id;
-                    let request_id = sent.commit.arrival.request_id.as_deref();
+                    let request_id = sent.commit.arrival.request_id();
                     tracing::error!(request_id, %delivery_id, %cause, "an event cannot be stored; SM will repeat it");
                     ::metrics::counter!(metrics::COMMITS_UNSTORABLE_TOTAL).increment(1);
                     sent.answer(Err(DeliverError::Unstorable));

@@ -107,6 +107,14 @@ pub struct Arrival {
     pub body: Arc<[u8]>,
 }
 
+impl Arrival {
+    /// What lines of the log about it carry. No span carries it there: making one for every hook costs more than
+    /// the few lines beside its answer are worth.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+}
+
 /// Who played which delivery again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
