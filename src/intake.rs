@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use orderhook_actors::error::DeliverError;
 use orderhook_actors::order_actor::{Acknowledged, Hook};
@@ -22,7 +23,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct Incoming {
     /// Byte for byte as sent.
-    pub body: Arc<[u8]>,
+    pub body: Bytes,
     /// When it arrived at the HTTP listener, in whole microseconds.
     pub received_at: DateTime<Utc>,
     /// The id that nginx gave the request.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use orderhook::db::order_store::PostgresOrderStore;
 use orderhook::db::{Database, DatabaseSettings};
@@ -51,7 +52,7 @@ pub(crate) async fn batches(cluster: &Cluster, database: &str, rows: usize, time
 }
 
 fn commit(script: &mut Script, number: u64, event: usize, before: Option<Arc<Order>>) -> Commit {
-    let body: Arc<[u8]> = script.body(number, event).into();
+    let body = Bytes::copy_from_slice(script.body(number, event));
     let parsed = protocol::parse(&body).unwrap();
     let ParsedEvent::Order(sent) = parsed.event else {
         panic!("every event has an order");

@@ -1,7 +1,6 @@
 //! The journal: every body that an authenticated caller sent, with what was decided on it.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use orderhook_actors::ports::StoreError;
 use serde::Serialize;
@@ -123,11 +122,11 @@ pub async fn list(database: &Database, filter: &Filter) -> Result<Vec<Entry>, St
 ///
 /// # Errors
 /// [`StoreError`] when the database cannot be asked, or does not answer.
-pub async fn show(database: &Database, delivery_id: Uuid) -> Result<Option<(Entry, Option<Arc<[u8]>>)>, StoreError> {
+pub async fn show(database: &Database, delivery_id: Uuid) -> Result<Option<(Entry, Option<Bytes>)>, StoreError> {
     let statement = format!("SELECT {COLUMNS}, body FROM order_events WHERE delivery_id = $1");
     let read = |row: Row| -> Result<_, tokio_postgres::Error> {
         let body: Option<&[u8]> = row.try_get("body")?;
-        Ok((entry(&row)?, body.map(Arc::from)))
+        Ok((entry(&row)?, body.map(Bytes::copy_from_slice)))
     };
     database
         .limited(async |client| {

@@ -1,12 +1,12 @@
 //! `POST /sbermarket/orders/hook/`: authenticate, read, parse once, deliver, answer after the commit.
 
 use std::cell::OnceCell;
-use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::StreamExt;
 use metrics::{counter, histogram};
@@ -63,7 +63,7 @@ struct Unanswered<'a> {
     request_id: Option<&'a str>,
     started: Instant,
     /// Set when it was read.
-    body: OnceCell<Arc<[u8]>>,
+    body: OnceCell<Bytes>,
 }
 
 impl Unanswered<'_> {
@@ -73,9 +73,9 @@ impl Unanswered<'_> {
         }
     }
 
-    fn read(&self, body: &Arc<[u8]>) {
+    fn read(&self, body: &Bytes) {
         // It is read once.
-        let _ = self.body.set(Arc::clone(body));
+        let _ = self.body.set(body.clone());
     }
 
     fn answered(mut self, event: &str, status: u16) {
@@ -183,8 +183,8 @@ async fn answer(
     unanswered.authenticated();
     // Counted from the arrival: a body that comes slowly leaves less time for the rest.
     let deadline = unanswered.started + node.answer_deadline;
-    let body: Arc<[u8]> = match tokio::time::timeout_at(deadline.into(), read_body(request.headers(), payload)).await {
-        Ok(Ok(body)) => body.into(),
+    let body = match tokio::time::timeout_at(deadline.into(), read_body(request.headers(), payload)).await {
+        Ok(Ok(body)) => Bytes::from(body),
         Ok(Err(BodyError::TooLarge)) => return at_the_door(&ErrorBody::too_large(), "too_large"),
         // The caller has gone away or is too slow; whatever is said, nobody may be listening.
         Ok(Err(BodyError::Broken)) | Err(_) => return at_the_door(&ErrorBody::unavailable(), "too_slow"),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use orderhook_domain::apply::{Note, Outcome, StockMovement};
@@ -104,7 +105,7 @@ pub struct Arrival {
     /// Set when an operator played a stored body again.
     pub replay: Option<Replay>,
     /// Byte for byte.
-    pub body: Arc<[u8]>,
+    pub body: Bytes,
 }
 
 impl Arrival {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use orderhook_actors::order_actor::Hook;
 use orderhook_actors::persistence_actor::PersistenceSettings;
@@ -116,7 +117,7 @@ pub(crate) fn hook_until(order: &str, kind: EventKind, content: Content, deadlin
             sm_timestamp: None,
             request_id: None,
             replay: None,
-            body: Arc::from(&b"{}"[..]),
+            body: Bytes::from_static(b"{}"),
         }),
         deadline,
     }
