@@ -111,7 +111,8 @@ pub struct ServeArgs {
     #[arg(long, env = "ORDERHOOK_ALARM_INTERVAL", default_value = "15s", value_parser = humantime::parse_duration)]
     pub alarm_interval: Duration,
 
-    /// The most connections to PostgreSQL, besides two per thread and the leader's own one
+    /// The most connections to PostgreSQL, besides one per thread (three for a moment when one breaks) and the
+    /// leader's own one
     #[arg(long, env = "ORDERHOOK_POOL_SIZE", default_value = "8")]
     pub pool_size: NonZeroUsize,
 

@@ -72,6 +72,7 @@ fn domain_depends_on_nothing_that_could_act() {
         "serde",
         "serde_json",
         "sha2",
+        "smol_str",
         "thiserror",
         "uuid",
     ];

@@ -78,7 +78,7 @@ impl PersistenceHandle {
             .take(settings.actors)
             .map(|arbiter| {
                 let outside = flush::Outside {
-                    store: Arc::clone(store).for_writer(),
+                    store: Arc::clone(store).for_writer(settings.under_way),
                     notices_written: Arc::clone(notices_written),
                     admission: Arc::clone(admission),
                 };

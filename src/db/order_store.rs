@@ -24,10 +24,6 @@ const STORED_DELIVERIES: &str = "SELECT delivery_id FROM order_arrivals WHERE de
 /// it is, on the standby as well.
 const MAKE_DURABLE: &str = "SELECT pg_logical_emit_message(true, 'orderhook', '')";
 
-/// A writer sends its transactions after each other on one connection. When the server stands still it gives
-/// that one up while statements are under way on it, and goes on with another.
-const WRITER_CONNECTIONS: usize = 2;
-
 /// [`OrderStore`] on the tables of `sql/migrations`.
 #[derive(Debug, Clone)]
 pub struct PostgresOrderStore {
@@ -59,8 +55,10 @@ impl OrderStore for PostgresOrderStore {
         })
     }
 
-    fn for_writer(self: Arc<Self>) -> Arc<dyn OrderStore> {
-        match self.database.with_own_pool(WRITER_CONNECTIONS) {
+    fn for_writer(self: Arc<Self>, under_way: usize) -> Arc<dyn OrderStore> {
+        // One is enough for all of them (see `pipeline`). When that one breaks, or stands still and is given up, all
+        // may ask for another at once, and none of them shall wait for a place.
+        match self.database.with_own_pool(under_way) {
             Ok(database) => Arc::new(Self {
                 database,
                 node: Arc::clone(&self.node),

@@ -105,8 +105,8 @@ impl MeasuredStore {
 }
 
 impl OrderStore for MeasuredStore {
-    fn for_writer(self: Arc<Self>) -> Arc<dyn OrderStore> {
-        let store = Arc::clone(&self.store).for_writer();
+    fn for_writer(self: Arc<Self>, under_way: usize) -> Arc<dyn OrderStore> {
+        let store = Arc::clone(&self.store).for_writer(under_way);
         Arc::new(Self::new(store, Arc::clone(&self.stats)))
     }
 

@@ -22,9 +22,9 @@ pub trait OrderStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`] or [`StoreError::Transient`].
     fn load(&self, order_id: &OrderId) -> BoxFuture<'static, Result<Option<Order>, StoreError>>;
 
-    /// The store as one persistence actor uses it: it is called on that actor's thread only, with two batches
-    /// at a time at most, and may keep a connection there. The second batch may wait for the first.
-    fn for_writer(self: Arc<Self>) -> Arc<dyn OrderStore>;
+    /// The store as one persistence actor uses it: it is called on that actor's thread only, with at most
+    /// `under_way` batches at a time, and may keep connections there. A batch may wait for those before it.
+    fn for_writer(self: Arc<Self>, under_way: usize) -> Arc<dyn OrderStore>;
 
     /// Commits all of them in one transaction and says for each, in the given order, what became of
     /// it. At most one commit of an order may be in the batch. A commit whose version is stale or

@@ -195,7 +195,7 @@ impl OrderStore for MemoryOrderStore {
         .boxed()
     }
 
-    fn for_writer(self: Arc<Self>) -> Arc<dyn OrderStore> {
+    fn for_writer(self: Arc<Self>, _under_way: usize) -> Arc<dyn OrderStore> {
         self
     }
 
