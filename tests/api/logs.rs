@@ -255,6 +255,19 @@ async fn one_request_id_finds_the_answer_the_failed_commit_and_the_notice() {
 }
 
 #[actix_rt::test]
+async fn what_is_wrong_with_an_order_names_the_request_that_showed_it() {
+    let database = TestDatabase::create().await;
+    let mut node = TestProcess::start(database.url(), &[]).await;
+    node.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
+    let other = node.hook(with_lines("order.created", "H1", &[("B", "1")]));
+    other.header("X-Request-Id", "another-list").send().await.unwrap();
+    let log = node.killed_log();
+    let told = &lines(&log, "an order contradicts itself; staff may hold a wrong list")[0];
+    let told = ["request_id", "order_id", "conflict"].map(|key| told[key].clone());
+    assert_eq!(told, [json!("another-list"), json!("H1"), json!("created_composition")]);
+}
+
+#[actix_rt::test]
 async fn a_batch_that_fails_names_the_requests_in_it() {
     let database = TestDatabase::create().await;
     let mut node = TestProcess::start(database.url(), &[]).await;

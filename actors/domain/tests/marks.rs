@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use orderhook_domain::apply::{Conflict, Note, Outcome, Transition};
 use orderhook_domain::event::{Delivery, Event, EventKind, Total};
@@ -286,6 +287,17 @@ proptest! {
                 prop_assert_eq!(transition.outcome, Outcome::Duplicate);
                 let after = transition.order.as_ref().unwrap();
                 prop_assert_eq!(&after.document, &before.document);
+            }
+        }
+    }
+
+    /// Most events only set a mark: with an order of hundreds of lines they must not cost a copy of it.
+    #[test]
+    fn an_event_that_leaves_the_document_as_it_is_copies_none_of_it([events, _] in told_twice(0..3)) {
+        for (_, before, transition) in &Told::of(&events).steps {
+            let after = transition.order.as_ref().unwrap_or(before);
+            if let (Some(before), Some(after)) = (&before.document, &after.document) {
+                prop_assert_eq!(before == after, Arc::ptr_eq(before, after));
             }
         }
     }
