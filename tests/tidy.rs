@@ -68,10 +68,10 @@ fn domain_depends_on_nothing_that_could_act() {
     let allowed = [
         "chrono",
         "jiter",
+        "ring",
         "rust_decimal",
         "serde",
         "serde_json",
-        "sha2",
         "smol_str",
         "thiserror",
         "uuid",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use deadpool_postgres::Transaction;
 use orderhook_actors::ports::StoreError;
 use rand::seq::IndexedRandom;
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 
 use crate::db::chats::{self, Added, Role};
 use crate::db::outbox::settle::while_chats_stand_still;
@@ -27,8 +27,9 @@ pub struct Redeemed {
     pub added: Added,
 }
 
-fn digest(code: &str) -> Vec<u8> {
-    Sha256::digest(code.trim().to_ascii_uppercase().as_bytes()).to_vec()
+fn sha256(code: &str) -> Vec<u8> {
+    let code = code.trim().to_ascii_uppercase();
+    digest(&SHA256, code.as_bytes()).as_ref().to_vec()
 }
 
 /// Makes a code for a store and a role that can be used once within `valid_for`.
@@ -54,7 +55,7 @@ pub async fn invite(
     let insert = "INSERT INTO chat_invites (code_sha256, store_id, role, expires_at) \
                   VALUES ($1, $2, $3, now() + $4::bigint * interval '1 second')";
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-        [&digest(&code), &store_id, &role.as_str(), &seconds];
+        [&sha256(&code), &store_id, &role.as_str(), &seconds];
     client
         .execute(insert, &parameters)
         .await
@@ -74,7 +75,7 @@ pub async fn redeem(database: &Database, code: &str, chat_id: i64) -> Result<Opt
             let transaction = while_chats_stand_still(client).await?;
             let use_up = "UPDATE chat_invites SET used_at = now(), used_by = $2 \
                           WHERE code_sha256 = $1 AND used_at IS NULL AND expires_at > now() RETURNING store_id, role";
-            let Some(row) = transaction.query_opt(use_up, &[&digest(code), &chat_id]).await? else {
+            let Some(row) = transaction.query_opt(use_up, &[&sha256(code), &chat_id]).await? else {
                 return redeemed_before(&transaction, code, chat_id).await;
             };
             let store_id: String = row.get(0);
@@ -96,7 +97,7 @@ async fn redeemed_before(
     let find = "SELECT i.store_id, i.role FROM chat_invites i \
                 JOIN chats c ON c.store_id = i.store_id AND c.role = i.role AND c.chat_id = i.used_by \
                 WHERE i.code_sha256 = $1 AND i.used_by = $2 AND c.disabled_at IS NULL";
-    let row = transaction.query_opt(find, &[&digest(code), &chat_id]).await?;
+    let row = transaction.query_opt(find, &[&sha256(code), &chat_id]).await?;
     let redeemed = row.and_then(|row| {
         Some(Redeemed {
             store_id: row.get(0),

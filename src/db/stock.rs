@@ -5,8 +5,8 @@ use std::io::Read;
 use orderhook_actors::ports::StoreError;
 use orderhook_domain::ids::{ProductId, StoreId};
 use orderhook_domain::quantity::Quantity;
+use ring::digest::{SHA256, digest};
 use rust_decimal::Decimal;
-use sha2::{Digest, Sha256};
 
 use crate::db::{Database, store_error};
 
@@ -101,7 +101,7 @@ pub async fn import(
     bytes: &[u8],
     receipts: &[Receipt],
 ) -> Result<Imported, StoreError> {
-    let digest = Sha256::digest(bytes).to_vec();
+    let digest = digest(&SHA256, bytes).as_ref().to_vec();
     let mut client = database.connection().await?;
     let failed = |error: tokio_postgres::Error| store_error(&error);
     let transaction = client.transaction().await.map_err(failed)?;

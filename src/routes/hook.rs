@@ -213,7 +213,9 @@ async fn answer(
         deadline,
     };
     let taken = intake::take(node.actors(), incoming).await;
-    counter!(FIELDS_TOLERATED_TOTAL).increment(u64::from(taken.tolerated));
+    if taken.tolerated > 0 {
+        counter!(FIELDS_TOLERATED_TOTAL).increment(u64::from(taken.tolerated));
+    }
     if matches!(taken.verdict, Verdict::Acknowledged(_)) {
         note_answer(node, &taken, deadline);
     }

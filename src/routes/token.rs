@@ -2,7 +2,6 @@
 
 use actix_web::http::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 /// The accepted values of the header `Client-Token`, kept as digests.
@@ -39,7 +38,7 @@ impl ClientTokens {
 
 /// Tokens are kept and compared as digests only.
 pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
+    blake3::hash(bytes).into()
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use orderhook::db::migrate::migrate;
 use orderhook::db::{Database, DatabaseSettings};
 use secrecy::SecretString;
-use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, NoTls};
 
 /// Guards the making of the template.
@@ -105,16 +104,16 @@ fn open(url: &str) -> Database {
 
 /// The name of the migrated template; made when it is not there yet.
 async fn template(admin: &Client) -> String {
-    let mut digest = Sha256::new();
+    let mut digest = blake3::Hasher::new();
     let mut migrations: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     migrations.sort();
     for path in migrations {
-        digest.update(std::fs::read(path).unwrap());
+        digest.update(&std::fs::read(path).unwrap());
     }
-    let hash = u64::from_be_bytes(digest.finalize()[..8].try_into().unwrap());
+    let hash = u64::from_be_bytes(digest.finalize().as_bytes()[..8].try_into().unwrap());
     let name = format!("tmpl_{hash:016x}");
 
     admin

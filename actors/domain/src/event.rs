@@ -6,11 +6,13 @@
 use std::fmt;
 
 use chrono::{DateTime, FixedOffset, Utc};
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use smol_str::SmolStr;
+use uuid::Uuid;
 
 use crate::ids::{DeliveryId, OrderId, ProductId, StoreId};
+use crate::moment;
 use crate::money::Kopecks;
 use crate::quantity::Quantity;
 
@@ -160,10 +162,16 @@ pub type KeptObject = serde_json::Map<String, serde_json::Value>;
 #[serde(default)]
 pub struct Window {
     /// `expectedFrom`
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "moment::serialize_optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub from: Option<DateTime<FixedOffset>>,
     /// `expectedTo`
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "moment::serialize_optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub to: Option<DateTime<FixedOffset>>,
     /// `isPlanned`
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -290,8 +298,8 @@ impl CancelReason {
 }
 
 /// A fingerprint of content: equal for bodies that differ in whitespace, key order or unknown keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct ContentDigest([u8; 16]);
 
 impl ContentDigest {
@@ -302,14 +310,16 @@ impl ContentDigest {
         // map with a key that is no text, and there is none. The empty input keeps this total.
         let bytes = serde_json::to_vec(value).unwrap_or_default();
         let mut half = [0; 16];
-        half.copy_from_slice(&Sha256::digest(&bytes)[..16]);
+        half.copy_from_slice(&digest(&SHA256, &bytes).as_ref()[..16]);
         Self(half)
     }
 }
 
-impl From<ContentDigest> for String {
-    fn from(digest: ContentDigest) -> Self {
-        format!("{:032x}", u128::from_be_bytes(digest.0))
+/// 32 hexadecimal digits, the simple form of a UUID.
+impl Serialize for ContentDigest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut digits = Uuid::encode_buffer();
+        serializer.serialize_str(Uuid::from_bytes(self.0).simple().encode_lower(&mut digits))
     }
 }
 
@@ -317,5 +327,21 @@ impl TryFrom<String> for ContentDigest {
     type Error = std::num::ParseIntError;
     fn try_from(text: String) -> Result<Self, Self::Error> {
         u128::from_str_radix(&text, 16).map(|number| Self(number.to_be_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Orders in the database carry digests: whatever makes them, they must stay the same.
+    #[test]
+    fn a_digest_is_half_of_the_sha_256_of_the_json() {
+        let stored = serde_json::to_string(&ContentDigest::of(&("8001", 2))).unwrap();
+        assert_eq!(stored, "\"d7bcc7580df7aa6ce6e2e27584447c27\"");
+        assert_eq!(
+            serde_json::from_str::<ContentDigest>(&stored).unwrap(),
+            ContentDigest::of(&("8001", 2))
+        );
     }
 }

@@ -22,6 +22,7 @@ pub mod apply;
 pub mod diff;
 pub mod event;
 pub mod ids;
+mod moment;
 pub mod money;
 pub mod notice;
 pub mod order;

@@ -12,6 +12,7 @@ use crate::event::{
     CancelReason, Content, ContentDigest, EventKind, KeptObject, LineContent, LinePrices, Total, Window,
 };
 use crate::ids::{DeliveryId, OrderId, OrderNumber, ProductId, StoreId};
+use crate::moment;
 use crate::quantity::Quantity;
 
 /// One order as one row keeps it.
@@ -152,8 +153,10 @@ pub struct Document {
     /// The store that picks the order; given by created, never changed.
     pub store_id: StoreId,
     /// The arrival of created.
+    #[serde(serialize_with = "moment::serialize")]
     pub created_at: DateTime<Utc>,
     /// When the store will have picked the order; told to SM, the same in every repeat.
+    #[serde(serialize_with = "moment::serialize")]
     pub assembly_due_at: DateTime<Utc>,
     /// SM's second identifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -218,6 +221,11 @@ impl Document {
     /// lines, whatever the order of the lines. Prices and texts are no part of it.
     #[must_use]
     pub fn composition(&self) -> ContentDigest {
+        ContentDigest::of(&self.picked())
+    }
+
+    /// What [`Document::composition`] is the fingerprint of.
+    pub(crate) fn picked(&self) -> Vec<(&str, Quantity)> {
         let mut picked: Vec<(&str, Quantity)> = self
             .lines
             .iter()
@@ -226,7 +234,7 @@ impl Document {
             .collect();
         // A stable sort by SKU alone keeps the occurrences of one SKU in their order.
         picked.sort_by_key(|(product_id, _)| *product_id);
-        ContentDigest::of(&picked)
+        picked
     }
 }
 

@@ -80,15 +80,19 @@ impl Quantity {
     /// `digits × 10^exponent`, without building a number as long as the text: only the digits that
     /// an allowed amount can have are ever looked at.
     fn from_digits(mantissa: &str, exponent: i64) -> Result<Self, QuantityError> {
-        let (whole, decimals) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
-        let numeric = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let mantissa = mantissa.as_bytes();
+        let (whole, decimals) = match mantissa.iter().position(|byte| *byte == b'.') {
+            Some(point) => (&mantissa[..point], &mantissa[point + 1..]),
+            None => (mantissa, &b"0"[..]),
+        };
+        let numeric = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
         if !numeric(whole) || !numeric(decimals) {
             return Err(QuantityError::NotNumeric);
         }
         let point = i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent);
         let mut thousandths: i64 = 0;
         let mut too_precise = false;
-        for (index, byte) in whole.bytes().chain(decimals.bytes()).enumerate() {
+        for (index, byte) in whole.iter().chain(decimals).enumerate() {
             let digit = i64::from(byte - b'0');
             if digit == 0 {
                 continue;
@@ -109,7 +113,13 @@ impl Quantity {
         if too_precise {
             return Err(QuantityError::TooPrecise);
         }
-        Ok(Self(Decimal::new(thousandths, 3).normalize()))
+        // Without trailing zeros; `Decimal::normalize` divides a number of 96 bits for each.
+        let mut scale = 3;
+        while scale > 0 && thousandths % 10 == 0 {
+            thousandths /= 10;
+            scale -= 1;
+        }
+        Ok(Self(Decimal::new(thousandths, scale)))
     }
 
     /// The exact decimal, without trailing zeros.

@@ -81,16 +81,17 @@ impl Step<'_> {
         if differs && self.next.closed() {
             return ChangeVerdict::AfterClosing;
         }
-        let (before, after) = (document.composition(), next_document.composition());
         let memory = &mut self.next.memory;
         memory.last_change_timestamp = memory.last_change_timestamp.max(change.timestamp);
         if !differs {
             return ChangeVerdict::NoDifference;
         }
         memory.changes_applied += 1;
-        if before != after {
-            let restored = memory.past_compositions.contains(&after);
-            memory.remember_composition(before);
+        if document.picked() != next_document.picked() {
+            // Most orders change once or never: the fingerprint is made only for those that have a past.
+            let past = &memory.past_compositions;
+            let restored = !past.is_empty() && past.contains(&next_document.composition());
+            memory.remember_composition(document.composition());
             if restored {
                 self.note(Note::CompositionRestored);
             }
