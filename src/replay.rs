@@ -42,6 +42,7 @@ pub async fn replay(database: &Database, actors: &Actors, delivery_id: Uuid, by:
         body: body.ok_or(ReplayError::Pruned)?,
         received_at: Utc::now().trunc_subsecs(6),
         request_id: None,
+        request_started: None,
         replay: Some(ReplayedArrival {
             replay: Replay {
                 of: DeliveryId(delivery_id),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The events of an order, in their order.
 pub(crate) const EVENTS: [&str; 6] = [
@@ -20,12 +21,16 @@ pub(crate) const STORE: u32 = 8001;
 const PLACE: &str = "B0000000000";
 const TOKEN: &str = "bench";
 
+/// Stands for the time in a template, as nginx writes it: seconds since 1970 and three decimals.
+const START: &str = "t=0000000000.000";
+
 /// One event as a request whose order id can be replaced.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
     request: Vec<u8>,
     /// Where the order id and the request id stand.
     places: [usize; 2],
+    start_at: usize,
     body_from: usize,
 }
 
@@ -35,7 +40,8 @@ impl Template {
         // The request id is the order id and the event: unique, as nginx would make it.
         let head = format!(
             "POST /sbermarket/orders/hook/ HTTP/1.1\r\nHost: bench\r\nClient-Token: {TOKEN}\r\n\
-             Content-Type: application/json\r\nX-Request-Id: {event}{PLACE}\r\nContent-Length: {}\r\n\r\n",
+             Content-Type: application/json\r\nX-Request-Id: {event}{PLACE}\r\nX-Request-Start: {START}\r\n\
+             Content-Length: {}\r\n\r\n",
             body.len()
         );
         let request = format!("{head}{body}");
@@ -44,6 +50,7 @@ impl Template {
         Self {
             request: request.into_bytes(),
             places,
+            start_at: head.find(START).unwrap(),
             body_from: head.len(),
         }
     }
@@ -54,6 +61,9 @@ impl Template {
             // As `order_id` writes it, in place: the generator must be cheap.
             write!(&mut self.request[place..place + PLACE.len()], "B{number:010}").unwrap();
         }
+        let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let start = &mut self.request[self.start_at..self.start_at + START.len()];
+        write!(&mut *start, "t={}.{:03}", millis / 1000, millis % 1000).unwrap();
         &self.request
     }
 

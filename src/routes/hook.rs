@@ -209,6 +209,7 @@ async fn answer(
         body,
         received_at,
         request_id: unanswered.request_id.map(str::to_owned),
+        request_started: request_started(request.headers()),
         replay: None,
         deadline,
     };
@@ -313,4 +314,14 @@ const MAX_REQUEST_ID_BYTES: usize = 64;
 fn request_id(headers: &HeaderMap) -> Option<&str> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
     (!id.is_empty() && id.len() <= MAX_REQUEST_ID_BYTES).then_some(id)
+}
+
+/// When nginx had the request, in milliseconds since 1970, from its `t=${msec}`: seconds and three decimals.
+/// Anything else is no time.
+fn request_started(headers: &HeaderMap) -> Option<u64> {
+    let time = headers.get("x-request-start")?.to_str().ok()?.strip_prefix("t=")?;
+    let (seconds, millis) = time.split_once('.')?;
+    let is_time = seconds.len() == 10 && millis.len() == 3;
+    let number = |digits: &str| digits.parse::<u64>().ok();
+    is_time.then_some(number(seconds)? * 1000 + number(millis)?)
 }

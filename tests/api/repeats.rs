@@ -237,6 +237,52 @@ async fn the_second_try_of_nginx_is_the_same_delivery() {
 }
 
 #[actix_rt::test]
+async fn a_delivery_is_named_by_the_time_of_its_request_and_what_is_no_time_is_left_out() {
+    let database = TestDatabase::create().await;
+    let app = TestApp::start(database.url(), &[]).await;
+    let client = database.client().await;
+    let send = async |start: &str| {
+        let hook = app
+            .hook(bare("order.paid", "H1"))
+            .header("X-Request-Id", "0123456789abcdef");
+        let answer = hook.header("X-Request-Start", start).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    };
+    let named = async || -> Vec<String> {
+        let names = "SELECT delivery_id::text FROM order_events ORDER BY received_at";
+        let rows = client.query(names, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    // 1 795 766 400 123 ms are 0x01a21c04b47b.
+    send("t=1795766400.123").await;
+    send("t=1795766400.123").await;
+    let names = named().await;
+    assert_eq!(names.len(), 1, "both tries of nginx are one delivery");
+    assert!(names[0].starts_with("01a21c04-b47b-8"), "{names:?}");
+    send("t=1795766400.124").await;
+    assert_eq!(
+        named().await.len(),
+        2,
+        "the same request at another time is another delivery"
+    );
+    for nonsense in [
+        "t=1795766400",
+        "1795766400.123",
+        "t=99999999999.123",
+        "t=-795766400.123",
+        "t=now",
+        "",
+    ] {
+        send(nonsense).await;
+    }
+    assert_eq!(
+        named().await.len(),
+        3,
+        "those without a time are named by the digest alone"
+    );
+}
+
+#[actix_rt::test]
 async fn a_delivery_that_another_node_is_storing_at_this_moment_moves_no_order_without_its_event() {
     let database = TestDatabase::create().await;
     let app = TestApp::start(database.url(), &[]).await;

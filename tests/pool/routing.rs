@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::load::hook;
 use crate::pool::Pool;
@@ -152,12 +154,18 @@ async fn a_callers_own_request_id_makes_no_two_hooks_one() {
         given.push(response.headers()["x-request-id"].to_str().unwrap().to_owned());
     }
     let client = pool.database.client().await;
-    let query = "SELECT request_id, outcome FROM order_events ORDER BY order_version";
+    let query = "SELECT request_id, outcome, delivery_id, received_at FROM order_events ORDER BY order_version";
     let rows = client.query(query, &[]).await.unwrap();
     let stored: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(stored, given, "every hook has the id that nginx gave it and told");
     let outcomes: Vec<&str> = rows.iter().map(|row| row.get(1)).collect();
     assert_eq!(outcomes, ["applied"; 4], "the change that came back was applied");
+    for row in &rows {
+        let (name, received_at): (Uuid, DateTime<Utc>) = (row.get(2), row.get(3));
+        let named_at = i64::try_from(name.as_u128() >> 80).unwrap();
+        let apart = (received_at.timestamp_millis() - named_at).abs();
+        assert!(apart < 60_000, "{name} begins with the time that nginx told");
+    }
     for line in pool.nginx.logged(4).await {
         assert_eq!(line["caller_request_id"], "one for all");
         assert!(given.contains(&line["request_id"].as_str().unwrap().to_owned()));
