@@ -198,8 +198,8 @@ fn delivery_id(incoming: &Incoming) -> DeliveryId {
     let Some(request_id) = &incoming.request_id else {
         return DeliveryId(Uuid::now_v7());
     };
-    // The digest of a body is the most expensive thing that is done to it, where the processor has no
-    // instructions for SHA-256.
+    // SHA-256 would be the most expensive thing that is done to a body where the processor has no instructions
+    // for it. Of the digest 74 bits remain beside a time: enough for one request id in one millisecond.
     let mut digest = blake3::Hasher::new();
     digest.update(request_id.as_bytes());
     digest.update(&[0]);

@@ -37,7 +37,7 @@ pub(crate) struct Template {
 impl Template {
     fn new(event: usize, lines: usize, store: u32) -> Self {
         let body = body(event, lines, store);
-        // The request id is the order id and the event: unique, as nginx would make it.
+        // The request id is the order id and the event.
         let head = format!(
             "POST /sbermarket/orders/hook/ HTTP/1.1\r\nHost: bench\r\nClient-Token: {TOKEN}\r\n\
              Content-Type: application/json\r\nX-Request-Id: {event}{PLACE}\r\nX-Request-Start: {START}\r\n\
@@ -55,7 +55,7 @@ impl Template {
         }
     }
 
-    /// The request for this order. Requests with another `request` are other deliveries.
+    /// The request for this order, as nginx would pass it on now: each one is a delivery of its own.
     fn request(&mut self, request: u64, order: u64) -> &[u8] {
         for (place, number) in self.places.into_iter().zip([request, order]) {
             // As `order_id` writes it, in place: the generator must be cheap.

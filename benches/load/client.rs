@@ -170,7 +170,9 @@ async fn read_answer(stream: &mut (impl tokio::io::AsyncRead + Unpin), buffer: &
         let head = &buffer[..end];
         let length = memmem::find(head, LENGTH).map_or(0, |at| leading_number(&head[at + LENGTH.len()..]));
         if buffer.len() >= end + 4 + length {
-            return Ok(u16::try_from(leading_number(&head[STATUS_AT..])).unwrap());
+            let status = leading_number(&head[STATUS_AT..]);
+            assert!((100..600).contains(&status), "{}", head.escape_ascii());
+            return Ok(u16::try_from(status).unwrap());
         }
     }
 }

@@ -321,7 +321,9 @@ fn request_id(headers: &HeaderMap) -> Option<&str> {
 fn request_started(headers: &HeaderMap) -> Option<u64> {
     let time = headers.get("x-request-start")?.to_str().ok()?.strip_prefix("t=")?;
     let (seconds, millis) = time.split_once('.')?;
-    let is_time = seconds.len() == 10 && millis.len() == 3;
-    let number = |digits: &str| digits.parse::<u64>().ok();
-    is_time.then_some(number(seconds)? * 1000 + number(millis)?)
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if seconds.len() != 10 || millis.len() != 3 || !all_digits(seconds) || !all_digits(millis) {
+        return None;
+    }
+    Some(seconds.parse::<u64>().ok()? * 1000 + millis.parse::<u64>().ok()?)
 }

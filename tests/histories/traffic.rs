@@ -57,19 +57,19 @@ pub(crate) async fn send<'a>(
 async fn send_one<'a>(hook: &'a Planned, nodes: &Addresses, repeats: Repeats, mut rng: StdRng) -> Vec<Sent<'a>> {
     let mut sent = Vec::new();
     loop {
-        let request_id = format!("{:032x}", rng.random::<u128>());
+        let request = Request::from_seed(rng.random());
         let first = rng.random_range(0..2);
         let mut attempts = if hook.twice {
             let [one, two] = nodes.now();
-            let (one, two) = join(attempt(one, hook, &request_id), attempt(two, hook, &request_id)).await;
+            let (one, two) = join(attempt(one, hook, &request), attempt(two, hook, &request)).await;
             vec![one, two]
         } else {
-            vec![attempt(nodes.now()[first].clone(), hook, &request_id).await]
+            vec![attempt(nodes.now()[first].clone(), hook, &request).await]
         };
         let is_acknowledged = |attempts: &[Attempt]| attempts.iter().any(|attempt| attempt.acknowledged().is_some());
         let next_upstream = repeats == Repeats::UntilAcknowledged && rng.random();
         if next_upstream && !is_acknowledged(&attempts) {
-            attempts.push(attempt(nodes.now()[1 - first].clone(), hook, &request_id).await);
+            attempts.push(attempt(nodes.now()[1 - first].clone(), hook, &request).await);
         }
         let done = repeats == Repeats::Never || is_acknowledged(&attempts);
         assert!(
@@ -79,7 +79,7 @@ async fn send_one<'a>(hook: &'a Planned, nodes: &Addresses, repeats: Repeats, mu
         );
         sent.push(Sent {
             hook,
-            request_id,
+            request_id: request.id,
             attempts,
         });
         if done {
@@ -88,15 +88,35 @@ async fn send_one<'a>(hook: &'a Planned, nodes: &Addresses, repeats: Repeats, mu
     }
 }
 
-async fn attempt(node: Node, hook: &Planned, request_id: &str) -> Attempt {
-    let request = node
+/// What nginx says of a request, the same in each of its tries.
+struct Request {
+    id: String,
+    /// `X-Request-Start`, which every other request is without, as if it had not come by nginx.
+    start: Option<String>,
+}
+
+impl Request {
+    fn from_seed(seed: u128) -> Self {
+        let start = || format!("t=1795766{:03}.{:03}", (seed >> 8) % 1000, (seed >> 24) % 1000);
+        Self {
+            id: format!("{seed:032x}"),
+            start: seed.is_multiple_of(2).then(start),
+        }
+    }
+}
+
+async fn attempt(node: Node, hook: &Planned, request: &Request) -> Attempt {
+    let mut try_of_nginx = node
         .client
         .hook(hook.body.to_vec())
-        .header("X-Request-Id", request_id)
+        .header("X-Request-Id", &request.id)
         .timeout(SM_WAITS);
+    if let Some(start) = &request.start {
+        try_of_nginx = try_of_nginx.header("X-Request-Start", start);
+    }
     let sent = Instant::now();
     let answer = async {
-        let response = request.send().await.ok()?;
+        let response = try_of_nginx.send().await.ok()?;
         let status = response.status();
         Some((status, response.json().await.ok()?))
     };

@@ -147,6 +147,7 @@ async fn a_callers_own_request_id_makes_no_two_hooks_one() {
             .nginx
             .hook(body)
             .header("X-Request-Id", "one for all")
+            .header("X-Request-Start", "t=1000000000.000")
             .send()
             .await
             .unwrap();

@@ -337,11 +337,32 @@ mod tests {
     /// Orders in the database carry digests: whatever makes them, they must stay the same.
     #[test]
     fn a_digest_is_half_of_the_sha_256_of_the_json() {
-        let stored = serde_json::to_string(&ContentDigest::of(&("8001", 2))).unwrap();
-        assert_eq!(stored, "\"d7bcc7580df7aa6ce6e2e27584447c27\"");
+        let content = Content {
+            window: Window {
+                from: Some("2026-03-01T15:00:00+03:00".parse().unwrap()),
+                ..Window::default()
+            },
+            lines: vec![LineContent {
+                product_id: ProductId::parse("41").unwrap(),
+                quantity: Some(Quantity::parse_text("0.7420").unwrap()),
+                original_quantity: None,
+                prices: LinePrices {
+                    price: Some(Kopecks::new(8990)),
+                    ..LinePrices::default()
+                },
+                weight_grams: None,
+                replaced_by: None,
+                name: None,
+            }],
+            ..Content::default()
+        };
+        let json = r#"{"window":{"from":"2026-03-01T15:00:00+03:00"},"lines":[{"product_id":"41","quantity":"0.742","prices":{"price":8990}}]}"#;
+        assert_eq!(serde_json::to_string(&content).unwrap(), json);
+        let stored = serde_json::to_string(&ContentDigest::of(&content)).unwrap();
+        assert_eq!(stored, "\"202463d4ba6d79e7afe112796cffae83\"");
         assert_eq!(
             serde_json::from_str::<ContentDigest>(&stored).unwrap(),
-            ContentDigest::of(&("8001", 2))
+            ContentDigest::of(&content)
         );
     }
 }

@@ -112,7 +112,8 @@ impl fmt::Display for OrderNumber {
     }
 }
 
-/// One arrival of one hook. A second try of the same arrival by nginx has the same id.
+/// One arrival of one hook. A second try of the same arrival by nginx has the same id. It begins with the time at
+/// which nginx had the request, if that is known, so that ids in their order are nearly in that of their arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DeliveryId(pub Uuid);

@@ -63,10 +63,16 @@ mod tests {
         // Digests of what was stored before depend on it.
         #[test]
         fn a_moment_reads_as_chrono_writes_it(
-            micros in -70_000_000_000_000_000_i64..300_000_000_000_000_000,
+            seconds in -70_000_000_000_i64..300_000_000_000,
+            nanos in prop_oneof![
+                Just(0),
+                (0_u32..1000).prop_map(|millis| millis * 1_000_000),
+                (0_u32..1_000_000).prop_map(|micros| micros * 1000),
+                0_u32..1_000_000_000,
+            ],
             minutes in prop::option::of(-1439_i32..1440),
         ) {
-            let utc = chrono::DateTime::from_timestamp_micros(micros).unwrap();
+            let utc = chrono::DateTime::from_timestamp(seconds, nanos).unwrap();
             let local = minutes.map(|minutes| utc.with_timezone(&FixedOffset::east_opt(minutes * 60).unwrap()));
             prop_assert_eq!(
                 serde_json::to_string(&Ours { utc, local }).unwrap(),

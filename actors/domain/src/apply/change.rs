@@ -88,7 +88,8 @@ impl Step<'_> {
         }
         memory.changes_applied += 1;
         if document.picked() != next_document.picked() {
-            // Most orders change once or never: the fingerprint is made only for those that have a past.
+            // Most orders change once or never: what comes needs a fingerprint only where there is a past to
+            // compare it with.
             let past = &memory.past_compositions;
             let restored = !past.is_empty() && past.contains(&next_document.composition());
             memory.remember_composition(document.composition());
