@@ -46,7 +46,11 @@ impl Managed {
             pool_size: 2,
         };
         let database = Database::open(&settings, tokio::runtime::Handle::current()).unwrap();
-        migrate(&database).await.unwrap();
+        // The manager has only just let go of the servers: on a busy machine they do not answer at once.
+        until_for(PATIENCE, "the schema is there", async || {
+            migrate(&database).await.is_ok()
+        })
+        .await;
         managed
     }
 

@@ -6,8 +6,8 @@ use reqwest::StatusCode;
 use tokio_postgres::Client;
 
 use crate::load::{Load, check, hook, rate, tell};
-use crate::nginx::until;
-use crate::primary::{ANSWERED_WITHIN, pool};
+use crate::nginx::{SM_WAITS, until};
+use crate::primary::pool;
 use crate::support::app::TestProcess;
 use crate::support::replicated::ReplicatedCluster;
 
@@ -56,7 +56,7 @@ async fn without_its_standby_nothing_is_answered_200_and_with_it_all_goes_on() {
         let is_refused = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status);
         assert!(is_refused, "{status}");
         at_the_deadline += usize::from(status == StatusCode::SERVICE_UNAVAILABLE);
-        assert!(sent.elapsed() < ANSWERED_WITHIN, "{:?}", sent.elapsed());
+        assert!(sent.elapsed() < SM_WAITS, "{:?}", sent.elapsed());
     }
     assert!(at_the_deadline > 0, "nothing got past the door in 13 s");
     println!("{} commits wait for the standby after 13 s", waiting(&client).await);
