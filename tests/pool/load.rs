@@ -26,7 +26,7 @@ const WAVE: usize = 20;
 
 /// Hooks per second: few enough for what is killed and frozen on a busy machine, unless told.
 pub(crate) fn rate() -> u32 {
-    rate_or(100)
+    rate_or(50)
 }
 
 /// Hooks per second as told, or these.
