@@ -246,8 +246,9 @@ async fn a_single_event_that_is_dropped_is_found_out() {
 async fn lost_answers_harm_no_order() {
     let database = TestDatabase::create().await;
     let app = TestApp::start(database.url(), &[]).await;
+    // SM tries eight times. By its number alone one hook in 6 561 would lose its answer each time.
     let receiver = Receiver::in_front_of(&app.client, |request| match request.number % 3 {
-        0 => Says::ForwardedAndLost,
+        0 if request.seen_before < 5 => Says::ForwardedAndLost,
         _ => Says::Forwarded,
     });
     let report = run(&Settings {

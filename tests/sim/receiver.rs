@@ -1,7 +1,8 @@
 //! A receiver of hooks that misbehaves as a test wants, alone or in front of the service.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -15,6 +16,8 @@ use crate::support::app::NodeClient;
 pub(crate) struct Request {
     /// 0 for the first one.
     pub(crate) number: usize,
+    /// How often the same body came before.
+    pub(crate) seen_before: usize,
     /// `event_type` of the body.
     pub(crate) event: String,
 }
@@ -52,11 +55,16 @@ impl Receiver {
 
     fn start_with(node: Option<NodeClient>, says: impl Fn(&Request) -> Says + Send + Sync + 'static) -> Self {
         let (says, numbers) = (Arc::new(says), Arc::new(AtomicUsize::new(0)));
+        let seen = Arc::new(Mutex::new(HashMap::<web::Bytes, usize>::new()));
         let server = HttpServer::new(move || {
             let (says, numbers, node) = (Arc::clone(&says), Arc::clone(&numbers), node.clone());
+            let seen = Arc::clone(&seen);
             let hook = move |body: web::Bytes| {
+                let mut seen = seen.lock().unwrap();
+                let times = seen.entry(body.clone()).or_default();
                 let request = Request {
                     number: numbers.fetch_add(1, Ordering::Relaxed),
+                    seen_before: std::mem::replace(times, *times + 1),
                     event: event_type(&body),
                 };
                 answer(says(&request), node.clone(), body)
