@@ -1,4 +1,4 @@
-//! Moments as JSON, in the words of chrono's own serialisation (RFC 3339) at a fifth of its price.
+//! Moments as JSON, in the words of chrono's own serialisation (RFC 3339), for less.
 //!
 //! Chrono writes a moment character by character, and a JSON serialiser looks at each write for what must be
 //! escaped. Here the text is made first and given away in one piece.
