@@ -1,35 +1,48 @@
 //! The order store as a writer uses it, on a real PostgreSQL.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 #[path = "support/mod.rs"]
 mod support;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use orderhook::db::order_store::PostgresOrderStore;
 use orderhook_actors::ports::{Arrival, Commit, Committed, OrderStore};
-use orderhook_domain::apply::Outcome;
+use orderhook_domain::apply::{Outcome, Rules, apply};
+use orderhook_domain::event::Delivery;
 use orderhook_domain::ids::DeliveryId;
+use orderhook_domain::order::Order;
+use orderhook_domain::protocol::{self, ParsedEvent};
 use support::database::TestDatabase;
 use uuid::Uuid;
+
+fn arrival(body: Bytes) -> Arrival {
+    Arrival {
+        delivery_id: DeliveryId(Uuid::now_v7()),
+        order_id: None,
+        kind: None,
+        event_type: None,
+        received_at: Utc::now(),
+        sm_timestamp: None,
+        request_id: None,
+        replay: None,
+        body,
+    }
+}
 
 /// A body that nobody could read: the least that can be committed.
 fn unreadable() -> Arc<Commit> {
     Arc::new(Commit {
-        arrival: Arc::new(Arrival {
-            delivery_id: DeliveryId(Uuid::now_v7()),
-            order_id: None,
-            kind: None,
-            event_type: None,
-            received_at: Utc::now(),
-            sm_timestamp: None,
-            request_id: None,
-            replay: None,
-            body: Bytes::from_static(b"{"),
-        }),
+        arrival: Arc::new(arrival(Bytes::from_static(b"{"))),
         outcome: Outcome::Rejected,
         notes: Vec::new(),
         errors: Vec::new(),
@@ -62,4 +75,82 @@ async fn no_batch_waits_for_a_connection_when_all_need_one_at_once() {
     held.commit().await.unwrap();
     let committed = committing.await.unwrap().unwrap();
     assert_eq!(committed.concat(), vec![Committed::Stored { number: None }; UNDER_WAY]);
+}
+
+/// The first event of an order.
+fn created(order_id: &str, store_id: &str) -> Arc<Commit> {
+    let body = serde_json::json!({"event_type": "order.created", "payload": {
+        "originalOrderId": order_id, "store_id": store_id,
+        "positions": [{"id": "4100017", "quantity": 2, "price": "89.90"}]}});
+    let body = Bytes::from(body.to_string());
+    let parsed = protocol::parse(&body).unwrap();
+    let ParsedEvent::Order(event) = parsed.event else {
+        panic!("a created has an order");
+    };
+    let arrival = Arrival {
+        order_id: Some(event.order_id.clone()),
+        kind: Some(parsed.kind),
+        event_type: Some(parsed.name),
+        ..arrival(body)
+    };
+    let before = Order::unknown(event.order_id.clone());
+    let delivery = Delivery {
+        id: arrival.delivery_id,
+        received_at: arrival.received_at,
+        event,
+    };
+    let rules = Rules {
+        assembly_time: TimeDelta::minutes(60),
+    };
+    let transition = apply(&before, &delivery, rules, &HashSet::new()).unwrap();
+    Arc::new(Commit {
+        arrival: Arc::new(arrival),
+        outcome: transition.outcome,
+        notes: transition.notes,
+        errors: Vec::new(),
+        order: transition.order.map(Arc::new),
+        keeps_document: false,
+        stock: transition.stock,
+        notice: transition.notice,
+        deadline: Instant::now() + Duration::from_secs(60),
+    })
+}
+
+#[actix_rt::test]
+async fn one_batch_tells_the_chats_of_each_order_s_own_store() {
+    let database = TestDatabase::create().await;
+    let store = PostgresOrderStore::new(database.open(), Arc::from("node"));
+    let client = database.client().await;
+    let chats = "INSERT INTO chats (store_id, role, chat_id) VALUES \
+                 ('57', 'pickers', 1), ('57', 'store', 2), ('58', 'pickers', 3), ('58', 'store', 3), \
+                 ('58', 'ops', 4), ('*', 'pickers', 9)";
+    client.batch_execute(chats).await.unwrap();
+    client
+        .batch_execute("INSERT INTO chats (store_id, role, chat_id, disabled_at) VALUES ('59', 'store', 5, now())")
+        .await
+        .unwrap();
+
+    let orders = [("O1", "57"), ("O2", "58"), ("O3", "59"), ("O4", "57")];
+    let batch = orders.map(|(order_id, store_id)| created(order_id, store_id)).to_vec();
+    store.commit(batch).await.unwrap();
+
+    let notices = "SELECT order_id, store_id, role, chat_id, state FROM notices ORDER BY order_id, chat_id";
+    let notices = client.query(notices, &[]).await.unwrap();
+    let notices: Vec<(&str, &str, &str, Option<i64>, &str)> = notices
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4)))
+        .collect();
+    let expected = [
+        ("O1", "57", "pickers", Some(1), "pending"),
+        ("O1", "57", "store", Some(2), "pending"),
+        ("O1", "57", "pickers", Some(9), "pending"),
+        ("O2", "58", "pickers", Some(3), "pending"),
+        ("O2", "58", "pickers", Some(9), "pending"),
+        ("O3", "59", "pickers", Some(9), "pending"),
+        ("O3", "59", "store", None, "no_chat"),
+        ("O4", "57", "pickers", Some(1), "pending"),
+        ("O4", "57", "store", Some(2), "pending"),
+        ("O4", "57", "pickers", Some(9), "pending"),
+    ];
+    assert_eq!(notices, expected);
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,7 @@ use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::bodies::{EVENTS, STORE, Script};
-
-/// The next order that nobody has played yet; every run gets orders of its own.
-static NEXT_ORDER: AtomicU64 = AtomicU64::new(1);
+use crate::play::{Orders, Play};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -78,80 +75,6 @@ impl Answers {
     }
 }
 
-/// What a connection plays.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Orders {
-    /// Lines of every order.
-    pub(crate) lines: usize,
-    /// Connections take these stores in turn.
-    pub(crate) stores: (u32, u32),
-    /// All connections play changes of this one order.
-    pub(crate) only: Option<u64>,
-    /// Only the first event of every order.
-    pub(crate) created_only: bool,
-}
-
-impl Orders {
-    /// Orders of eight lines in the store that has chats.
-    pub(crate) const USUAL: Self = Self {
-        lines: 8,
-        stores: (STORE, STORE),
-        only: None,
-        created_only: false,
-    };
-
-    /// A number for something that was never sent before.
-    pub(crate) fn next() -> u64 {
-        NEXT_ORDER.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// What the connection with this number plays.
-    fn play(self, connection: usize) -> Play {
-        let (first, last) = self.stores;
-        let store = first + u32::try_from(connection).unwrap() % (last - first + 1);
-        Play {
-            script: Script::of_store(self.lines, store),
-            order: self.only.unwrap_or_else(Self::next),
-            event: usize::from(self.only.is_some()),
-            orders: self,
-        }
-    }
-}
-
-/// Where a connection stands: which event of which order comes next.
-struct Play {
-    script: Script,
-    order: u64,
-    event: usize,
-    orders: Orders,
-}
-
-impl Play {
-    fn request(&mut self) -> &[u8] {
-        match self.orders.only {
-            Some(order) => self.script.request_again(Orders::next(), order, self.event),
-            None => self.script.request(self.order, self.event),
-        }
-    }
-
-    /// The next event of the order once this one was accepted; a refused one is repeated.
-    fn answered(&mut self, status: u16) {
-        if status != 200 {
-            return;
-        }
-        if self.orders.only.is_some() {
-            // The two changes in turn.
-            self.event = 3 - self.event;
-            return;
-        }
-        self.event += 1;
-        if self.event == EVENTS.len() || self.orders.created_only {
-            self.event = 0;
-            self.order = Orders::next();
-        }
-    }
-}
-
 /// The header with the length of a body, as every server that is measured here writes it.
 const LENGTH: &[u8] = b"\r\ncontent-length: ";
 /// Where the status stands in `HTTP/1.1 200 OK`.
@@ -183,6 +106,20 @@ fn leading_number(bytes: &[u8]) -> usize {
     digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'))
 }
 
+/// Whether the generator lets answers gather before it looks for them.
+static GATHERS: AtomicBool = AtomicBool::new(false);
+
+/// From so many callers on one answer more or less makes no difference to the others.
+const MANY: usize = 64;
+
+/// Called when the generator has nothing to do. With many callers it takes answers as a network card gives them,
+/// those of some 0.1 ms together: woken for each of them it would take the processor that the service needs.
+pub(crate) fn gather() {
+    if GATHERS.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
 /// How a closed loop is driven.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Closed {
@@ -201,6 +138,7 @@ pub(crate) async fn closed_loop(addr: SocketAddr, run: Closed) -> Answers {
     let answers = Arc::new(Mutex::new(Answers::default()));
     let begin = Instant::now() + run.warm_up;
     let end = begin + run.time;
+    GATHERS.store(run.connections >= MANY, Ordering::Relaxed);
     let mut tasks = Vec::new();
     for connection in 0..run.connections {
         let answers = Arc::clone(&answers);
@@ -227,6 +165,7 @@ pub(crate) async fn closed_loop(addr: SocketAddr, run: Closed) -> Answers {
     for task in tasks {
         task.await.unwrap();
     }
+    GATHERS.store(false, Ordering::Relaxed);
     let mut answers = Arc::into_inner(answers).unwrap().into_inner().unwrap();
     answers.elapsed = run.time;
     answers

@@ -22,6 +22,7 @@ mod costs;
 #[path = "../../tests/support/fake_bot_api.rs"]
 mod fake_bot_api;
 mod floors;
+mod play;
 mod process;
 mod report;
 mod rows;
@@ -35,13 +36,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use client::{Answers, Closed, Open, Orders, WhenBusy, closed_loop, open_loop};
+use client::{Answers, Closed, Open, WhenBusy, closed_loop, open_loop};
 use cluster::Cluster;
 use costs::batches;
 use fake_bot_api::FakeBotApi;
 use orderhook::config::{LogArgs, LogFormat};
 use orderhook::db::migrate::migrate;
 use orderhook::db::{Database, DatabaseSettings};
+use play::Orders;
 use process::{Service, free_addr};
 use report::Figures;
 
@@ -95,6 +97,7 @@ fn main() {
             // One thread: the generator must be cheap, and its answers are counted without contention.
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
+                .on_thread_park(client::gather)
                 .build()
                 .unwrap();
             runtime.block_on(measure(&args));

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::Bench;
-use crate::client::{Closed, Orders, closed_loop};
+use crate::client::{Closed, closed_loop};
 use crate::floors;
+use crate::play::Orders;
 use crate::process::Service;
 use crate::scenarios::{OTHER_STORES, active_orders};
 

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use crate::Bench;
-use crate::client::{Answers, Counted, Open, Orders, WhenBusy, closed_loop, open_loop, play_open_loop, take};
+use crate::client::{Answers, Counted, Open, WhenBusy, closed_loop, open_loop, play_open_loop, take};
+use crate::play::Orders;
 use crate::process::Service;
 
 /// The answer deadline of a node with default settings, in milliseconds.

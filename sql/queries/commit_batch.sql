@@ -2,8 +2,9 @@
 -- round trip. Nothing of a commit is written unless its order still had the version it was judged by.
 -- Answers the orders that it won; who is not among them has lost its version.
 --
--- $1 arrivals, $2 orders, $3 the node, $4 stock. All are sorted by order id bytewise, so that two nodes can
--- never lock the same orders in opposite order: first all new ones, then all known ones.
+-- $1 arrivals, $2 orders, $3 the node, $4 stock, $stores the stores of which staff are told, which gets its
+-- number when it is known what else there is. Arrivals, orders and stock are sorted by order id bytewise, so that
+-- two nodes can never lock the same orders in opposite order: first all new ones, then all known ones.
 --
 -- A delivery that is stored already (a second try by nginx, or a commit whose outcome was unknown) fails the
 -- statement by its unique key: passing over it would move the order without its event.
@@ -89,17 +90,15 @@ recorded AS (
 )
 -- end
 -- only with notices
-, told AS (
-    INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state)
-    SELECT arrival.delivery_id, arrival.order_id, arrival.store_id, target.role, target.chat_id,
-           arrival.notice_kind, CASE WHEN target.chat_id IS NULL THEN 'no_chat' ELSE 'pending' END
-    FROM unnest($1::group_commit_arrival[]) AS arrival
-    JOIN won ON won.order_id = arrival.order_id
+, targets AS MATERIALIZED (
+    -- Found once for each store: nearly every batch has several orders of one.
+    SELECT store.store_id, target.role, target.chat_id
+    FROM unnest($stores::text[]) AS store(store_id)
     CROSS JOIN LATERAL (
         -- A chat with several subscriptions is told once.
         (SELECT DISTINCT ON (chats.chat_id) chats.role, chats.chat_id
          FROM chats
-         WHERE chats.store_id IN (arrival.store_id, '*') AND chats.role <> 'ops' AND chats.disabled_at IS NULL
+         WHERE chats.store_id IN (store.store_id, '*') AND chats.role <> 'ops' AND chats.disabled_at IS NULL
          ORDER BY chats.chat_id, chats.role)
         UNION ALL
         -- A role without a chat keeps its notice for the first chat that subscribes.
@@ -107,9 +106,16 @@ recorded AS (
         FROM (VALUES ('pickers'), ('store')) AS role(name)
         WHERE NOT EXISTS (
             SELECT FROM chats
-            WHERE chats.store_id IN (arrival.store_id, '*') AND chats.role = role.name AND chats.disabled_at IS NULL
+            WHERE chats.store_id IN (store.store_id, '*') AND chats.role = role.name AND chats.disabled_at IS NULL
         )
     ) AS target
+), told AS (
+    INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state)
+    SELECT arrival.delivery_id, arrival.order_id, arrival.store_id, targets.role, targets.chat_id,
+           arrival.notice_kind, CASE WHEN targets.chat_id IS NULL THEN 'no_chat' ELSE 'pending' END
+    FROM unnest($1::group_commit_arrival[]) AS arrival
+    JOIN won ON won.order_id = arrival.order_id
+    JOIN targets ON targets.store_id = arrival.store_id
     WHERE arrival.notice_kind IS NOT NULL
 )
 -- end

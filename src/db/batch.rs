@@ -73,7 +73,8 @@ impl Parts {
                 _ => {}
             }
         }
-        statement
+        // Numbers of parameters have no gaps.
+        statement.replace("$stores", if self.stock { "$5" } else { "$4" })
     }
 }
 
@@ -223,6 +224,8 @@ pub(crate) struct BatchRows<'a> {
     arrivals: Vec<ArrivalRow<'a>>,
     orders: Vec<OrderRow<'a>>,
     stock: Vec<StockRow<'a>>,
+    /// The stores of which staff are told something, each once.
+    told_stores: Vec<&'a str>,
     parts: Parts,
 }
 
@@ -238,8 +241,13 @@ impl<'a> BatchRows<'a> {
 
     /// Appends one commit. They come sorted by order id, and at most one of each order.
     pub(crate) fn push(&mut self, commit: &'a Commit) {
-        self.arrivals.push(ArrivalRow::new(commit));
-        self.parts.notices |= commit.notice.is_some();
+        let arrival = ArrivalRow::new(commit);
+        if commit.notice.is_some() {
+            self.parts.notices = true;
+            let untold = arrival.store_id.filter(|store_id| !self.told_stores.contains(store_id));
+            self.told_stores.extend(untold);
+        }
+        self.arrivals.push(arrival);
         let Some(order) = &commit.order else { return };
         self.parts.new_orders |= order.version == 1;
         self.parts.known_orders |= order.version > 1;
@@ -271,6 +279,9 @@ impl<'a> BatchRows<'a> {
         let mut parameters: Vec<&'b (dyn ToSql + Sync)> = vec![&self.arrivals, &self.orders, node];
         if self.parts.stock {
             parameters.push(&self.stock);
+        }
+        if self.parts.notices {
+            parameters.push(&self.told_stores);
         }
         parameters
     }
