@@ -199,8 +199,8 @@ fn delivery_id(incoming: &Incoming) -> DeliveryId {
     let Some(request_id) = &incoming.request_id else {
         return DeliveryId(Uuid::now_v7());
     };
-    // No cryptographic digest: it would be among the most expensive things that are done to a body, and would keep
-    // nobody from anything. The request id is nginx's, at random; who reaches a node without nginx knows SM's token.
+    // No cryptographic digest: it would be among the most expensive things that are done to a body, and a collision
+    // made on purpose gains nothing. The request id is nginx's, at random; who chooses it himself knows SM's token.
     // Of the digest 74 bits remain beside a time: enough for one request id in one millisecond.
     let mut digest = Xxh3::new();
     digest.update(request_id.as_bytes());

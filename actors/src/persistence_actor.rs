@@ -29,7 +29,7 @@ pub struct PersistenceSettings {
     pub actors: usize,
     /// The most transactions of one actor that are under way at once.
     pub under_way: usize,
-    /// How many commits must wait at least for another transaction to be sent, for each that is under way.
+    /// How many commits must wait for another transaction to be sent, for each that is under way.
     pub further_batch_rows: usize,
     /// Commits that may wait in one actor; beyond that a hook is refused.
     pub queue: usize,
@@ -171,8 +171,6 @@ struct Gathered {
     queue: FairQueue<Pending>,
     /// Transactions under way.
     flushing: usize,
-    /// Their commits.
-    flushing_rows: usize,
 }
 
 /// A commit that waits for its transaction. It keeps its place in the mailbox until it is answered.
@@ -201,14 +199,6 @@ impl Handler<Envelope<PersistenceCommand>> for PersistenceActor {
     }
 }
 
-impl Gathered {
-    /// A transaction of so many commits is not under way any more.
-    const fn ended(&mut self, rows: usize) {
-        self.flushing -= 1;
-        self.flushing_rows -= rows;
-    }
-}
-
 impl Lane {
     fn gathered(&self) -> MutexGuard<'_, Gathered> {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
@@ -218,13 +208,12 @@ impl Lane {
     async fn write(self: Arc<Self>, batch: Vec<Pending>) {
         let mut next = Some(batch);
         while let Some(batch) = next {
-            let rows = batch.len();
             let flushing = AssertUnwindSafe(flush::flush(&self.outside, batch)).catch_unwind();
             if flushing.await.is_err() {
                 // Its hooks are answered as by an actor that died; those who wait go on.
                 tracing::error!("a group commit panicked");
             }
-            self.gathered().ended(rows);
+            self.gathered().flushing -= 1;
             next = self.next_batch();
         }
     }
@@ -232,18 +221,12 @@ impl Lane {
     /// What has gathered, if a transaction may start now.
     fn next_batch(&self) -> Option<Vec<Pending>> {
         let mut gathered = self.gathered();
-        // A transaction costs as much as several rows. While PostgreSQL is busy with others the next one is worth
-        // its price when it is as large as they are together: then half of the callers wait for PostgreSQL, and
-        // half for this process.
-        let least = gathered.flushing * self.settings.further_batch_rows;
-        let worth_it = least.max(gathered.flushing_rows.min(self.settings.batch_rows)).max(1);
+        let worth_it = (gathered.flushing * self.settings.further_batch_rows).max(1);
         if gathered.flushing >= self.settings.under_way || gathered.queue.len() < worth_it {
             return None;
         }
-        let batch = self.take(&mut gathered.queue);
         gathered.flushing += 1;
-        gathered.flushing_rows += batch.len();
-        Some(batch)
+        Some(self.take(&mut gathered.queue))
     }
 
     fn take(&self, queue: &mut FairQueue<Pending>) -> Vec<Pending> {

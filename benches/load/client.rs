@@ -113,7 +113,7 @@ static GATHERS: AtomicBool = AtomicBool::new(false);
 const MANY: usize = 64;
 
 /// Called when the generator has nothing to do. With many callers it takes answers as a network card gives them,
-/// those of some 0.1 ms together: woken for each of them it would take the processor that the service needs.
+/// those of some 0.1 ms together (50 us and the kernel's slack): woken for each of them it would take the processor that the service needs.
 pub(crate) fn gather() {
     if GATHERS.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_micros(50));

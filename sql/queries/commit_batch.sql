@@ -2,9 +2,9 @@
 -- round trip. Nothing of a commit is written unless its order still had the version it was judged by.
 -- Answers the orders that it won; who is not among them has lost its version.
 --
--- $1 arrivals, $2 orders, $3 the node, $4 stock, $stores the stores of which staff are told, which gets its
--- number when it is known what else there is. Arrivals, orders and stock are sorted by order id bytewise, so that
--- two nodes can never lock the same orders in opposite order: first all new ones, then all known ones.
+-- $1 arrivals, $2 orders, $3 the node, $4 stock, $stores the stores of which staff are told ($5 beside stock, else
+-- $4). Arrivals, orders and stock are sorted by order id bytewise, so that two nodes can never lock the same orders
+-- in opposite order: first all new ones, then all known ones.
 --
 -- A delivery that is stored already (a second try by nginx, or a commit whose outcome was unknown) fails the
 -- statement by its unique key: passing over it would move the order without its event.

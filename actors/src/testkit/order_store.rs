@@ -17,9 +17,9 @@ use crate::ports::{Answered, Commit, Committed, OrderStore, StoreError};
 #[derive(Clone)]
 pub struct MemoryOrderStore {
     state: Arc<Mutex<State>>,
-    /// How many transactions have begun, and how many of them may go on.
+    /// How many transactions have begun, and whether they may go on.
     begun: Arc<watch::Sender<usize>>,
-    open: Arc<watch::Sender<usize>>,
+    open: Arc<watch::Sender<bool>>,
 }
 
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl Default for MemoryOrderStore {
         Self {
             state: Arc::default(),
             begun: Arc::new(watch::channel(0).0),
-            open: Arc::new(watch::channel(usize::MAX).0),
+            open: Arc::new(watch::channel(true).0),
         }
     }
 }
@@ -56,17 +56,12 @@ impl MemoryOrderStore {
 
     /// From now on transactions begin and then wait for [`MemoryOrderStore::release`].
     pub fn hold(&self) {
-        self.open.send_replace(0);
-    }
-
-    /// Lets the first transactions since the start go on, so many of them; all later ones wait.
-    pub fn release_first(&self, count: usize) {
-        self.open.send_replace(count);
+        self.open.send_replace(false);
     }
 
     /// Lets the transactions that wait, and all later ones, go on.
     pub fn release(&self) {
-        self.open.send_replace(usize::MAX);
+        self.open.send_replace(true);
     }
 
     /// Waits until so many transactions have begun since the start.
@@ -207,13 +202,9 @@ impl OrderStore for MemoryOrderStore {
     fn commit(&self, batch: Vec<Arc<Commit>>) -> BoxFuture<'static, Result<Vec<Committed>, StoreError>> {
         let store = self.clone();
         async move {
-            let mut number = 0;
-            store.begun.send_modify(|begun| {
-                *begun += 1;
-                number = *begun;
-            });
+            store.begun.send_modify(|begun| *begun += 1);
             // The sender lives as long as this store.
-            let _ = store.open.subscribe().wait_for(|open| *open >= number).await;
+            let _ = store.open.subscribe().wait_for(|open| *open).await;
             let panics = mem::take(&mut store.state().panic_on_commit);
             assert!(!panics, "a test asked for this panic");
             store.state().commit(&batch)

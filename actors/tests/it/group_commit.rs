@@ -67,50 +67,6 @@ fn further_transactions_start_beside_the_first_when_enough_has_gathered() {
 }
 
 #[test]
-fn a_further_transaction_is_as_large_as_those_under_way() {
-    let store = MemoryOrderStore::default();
-    store.hold();
-    let mut settings = settings();
-    settings.persistence.under_way = 2;
-    settings.persistence.further_batch_rows = 4;
-    with_actors(settings, &store.clone(), async |actors| {
-        let deliver = |numbers: std::ops::Range<u32>| -> Vec<_> {
-            let hooks = numbers.map(|number| {
-                let actors = actors.clone();
-                actix_rt::spawn(async move { actors.orders.deliver(created(&format!("H{number}"))).await })
-            });
-            hooks.collect()
-        };
-        let mut hooks = deliver(0..1);
-        store.transactions_begun(1).await;
-        hooks.extend(deliver(1..5));
-        store.transactions_begun(2).await;
-        hooks.extend(deliver(5..17));
-        while actors.mailboxes()[1].depth < 17 {
-            tokio::task::yield_now().await;
-        }
-        // All that has gathered follows the first one; then it is under way alone.
-        store.release_first(1);
-        store.transactions_begun(3).await;
-        store.release_first(2);
-        while actors.mailboxes()[1].depth > 12 {
-            tokio::task::yield_now().await;
-        }
-        hooks.extend(deliver(17..29));
-        store.transactions_begun(4).await;
-        store.release();
-        for result in join_all(hooks).await {
-            result.unwrap().unwrap();
-        }
-        assert_eq!(
-            store.batches(),
-            [1, 4, 12, 12],
-            "four would be enough beside a small one"
-        );
-    });
-}
-
-#[test]
 fn a_batch_is_bounded_by_rows() {
     let store = MemoryOrderStore::default();
     store.hold();
