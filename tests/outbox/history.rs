@@ -7,7 +7,7 @@ use crate::fixture::{Fixture, peek};
 use orderhook_actors::ports::Outbox;
 
 /// The signature to prepare it with, the statement, and how it is executed.
-const STATEMENTS: [(&str, &str, &str); 20] = [
+const STATEMENTS: [(&str, &str, &str); 22] = [
     (
         "peek(bigint[], bigint, bigint, bigint[])",
         include_str!("../../sql/queries/outbox_peek.sql"),
@@ -17,6 +17,16 @@ const STATEMENTS: [(&str, &str, &str); 20] = [
         "claim(bigint, bigint, bigint[])",
         include_str!("../../sql/queries/outbox_claim.sql"),
         "claim(7, 1, '{1,2}')",
+    ),
+    (
+        "sent(bigint, bigint[], bigint, text)",
+        include_str!("../../sql/queries/outbox_sent.sql"),
+        "sent(7, '{1,100001}', 1, NULL)",
+    ),
+    (
+        "retry(bigint, bigint[], text, bigint, boolean)",
+        include_str!("../../sql/queries/outbox_retry.sql"),
+        "retry(7, '{1,100001}', 'x', 1000, false)",
     ),
     ("recent", include_str!("../../sql/queries/outbox_recent.sql"), "recent"),
     (

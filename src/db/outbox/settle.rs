@@ -7,6 +7,8 @@ use tokio_postgres::{Error, Row};
 
 use super::count;
 
+const SENT: &str = include_str!("../../../sql/queries/outbox_sent.sql");
+const RETRY: &str = include_str!("../../../sql/queries/outbox_retry.sql");
 const SLICE_END: &str = include_str!("../../../sql/queries/outbox_slice_end.sql");
 const GIVE_BACK: &str = include_str!("../../../sql/queries/outbox_give_back.sql");
 const GONE: &str = include_str!("../../../sql/queries/outbox_gone.sql");
@@ -33,10 +35,7 @@ pub(super) async fn settle(client: &mut Object, settled: &Settled) -> Result<(),
             maybe_sent,
         } => {
             let millis = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
-            let retry = "UPDATE notices SET claimed_by = CASE WHEN $5 THEN claimed_by END, claimed_at = NULL, last_error = $3, \
-                                            not_before = now() + $4::bigint * interval '1 millisecond' \
-                         WHERE notice_id = ANY($2) AND claimed_by = $1 AND state = 'pending'";
-            let retry = client.prepare_cached(retry).await?;
+            let retry = client.prepare_cached(RETRY).await?;
             client
                 .execute(&retry, &[epoch, ids, error, &millis, maybe_sent])
                 .await?;
@@ -61,9 +60,7 @@ async fn sent(
     message_id: Option<i64>,
     error: Option<&String>,
 ) -> Result<(), Error> {
-    let sent = "UPDATE notices SET state = 'sent', sent_at = now(), message_id = $3, last_error = $4, not_before = NULL \
-                WHERE notice_id = ANY($2) AND claimed_by = $1 AND state = 'pending'";
-    let sent = client.prepare_cached(sent).await?;
+    let sent = client.prepare_cached(SENT).await?;
     client
         .execute(&sent, &[&settled.epoch, &settled.notice_ids, &message_id, &error])
         .await?;
