@@ -27,11 +27,11 @@ enum Found {
 }
 
 /// Wake-ups that come so soon after a look are followed together.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(200);
 
 impl NotifierActor {
     /// Follows a wake-up. One comes with every group commit that left notices: the first is followed at
-    /// once, and a flood of them costs the database no more than twenty looks a second.
+    /// once, and a flood of them costs the database no more than five looks a second.
     pub(super) fn look_soon(&mut self, context: &mut Context<Self>) {
         if self.look_is_due {
             return;
