@@ -79,13 +79,18 @@ async fn no_batch_waits_for_a_connection_when_all_need_one_at_once() {
 
 /// The first event of an order.
 fn created(order_id: &str, store_id: &str) -> Arc<Commit> {
-    let body = serde_json::json!({"event_type": "order.created", "payload": {
+    event("order.created", order_id, store_id, None)
+}
+
+/// One event of an order that was like this `before`.
+fn event(name: &str, order_id: &str, store_id: &str, before: Option<&Order>) -> Arc<Commit> {
+    let body = serde_json::json!({"event_type": name, "payload": {
         "originalOrderId": order_id, "store_id": store_id,
         "positions": [{"id": "4100017", "quantity": 2, "price": "89.90"}]}});
     let body = Bytes::from(body.to_string());
     let parsed = protocol::parse(&body).unwrap();
     let ParsedEvent::Order(event) = parsed.event else {
-        panic!("a created has an order");
+        panic!("{name} has an order");
     };
     let arrival = Arrival {
         order_id: Some(event.order_id.clone()),
@@ -93,7 +98,8 @@ fn created(order_id: &str, store_id: &str) -> Arc<Commit> {
         event_type: Some(parsed.name),
         ..arrival(body)
     };
-    let before = Order::unknown(event.order_id.clone());
+    let unknown = Order::unknown(event.order_id.clone());
+    let before = before.unwrap_or(&unknown);
     let delivery = Delivery {
         id: arrival.delivery_id,
         received_at: arrival.received_at,
@@ -102,7 +108,7 @@ fn created(order_id: &str, store_id: &str) -> Arc<Commit> {
     let rules = Rules {
         assembly_time: TimeDelta::minutes(60),
     };
-    let transition = apply(&before, &delivery, rules, &HashSet::new()).unwrap();
+    let transition = apply(before, &delivery, rules, &HashSet::new()).unwrap();
     Arc::new(Commit {
         arrival: Arc::new(arrival),
         outcome: transition.outcome,
@@ -153,4 +159,45 @@ async fn one_batch_tells_the_chats_of_each_order_s_own_store() {
         ("O4", "57", "pickers", Some(9), "pending"),
     ];
     assert_eq!(notices, expected);
+}
+
+/// What the parts of the statement share are the numbers of their parameters.
+#[actix_rt::test]
+async fn a_batch_of_everything_writes_the_stock_of_one_order_and_the_notices_of_another() {
+    let database = TestDatabase::create().await;
+    let store = PostgresOrderStore::new(database.open(), Arc::from("node"));
+    let client = database.client().await;
+    let chats = "INSERT INTO chats (store_id, role, chat_id) VALUES ('57', 'pickers', 1), ('57', 'store', 2)";
+    client.batch_execute(chats).await.unwrap();
+    let first = created("O1", "57");
+    store.commit(vec![Arc::clone(&first)]).await.unwrap();
+    client.batch_execute("DELETE FROM notices").await.unwrap();
+
+    let received = event("order.received", "O1", "57", first.order.as_deref());
+    let committed = store.commit(vec![created("O2", "57"), received, unreadable()]).await;
+
+    let committed = committed.unwrap();
+    assert!(
+        committed.iter().all(|one| matches!(one, Committed::Stored { .. })),
+        "{committed:?}"
+    );
+    let written = "SELECT order_id, concat_ws(' ', 'version', version) FROM orders \
+                   UNION ALL SELECT order_id, concat_ws(' ', store_id, product_id, quantity) FROM stock_movements \
+                   UNION ALL SELECT order_id, concat_ws(' ', store_id, role, chat_id, kind) FROM notices \
+                   UNION ALL SELECT coalesce(order_id, 'none'), event FROM order_arrivals \
+                   ORDER BY 1, 2";
+    let written = client.query(written, &[]).await.unwrap();
+    let written: Vec<(&str, &str)> = written.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let expected = [
+        ("O1", "57 4100017 -2.000"),
+        ("O1", "created"),
+        ("O1", "received"),
+        ("O1", "version 2"),
+        ("O2", "57 pickers 1 new"),
+        ("O2", "57 store 2 new"),
+        ("O2", "created"),
+        ("O2", "version 1"),
+        ("none", "unreadable"),
+    ];
+    assert_eq!(written, expected);
 }

@@ -286,3 +286,27 @@ impl<'a> BatchRows<'a> {
         parameters
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PostgreSQL counts the parameters by the highest number.
+    #[test]
+    fn every_statement_uses_as_many_parameters_as_its_parts_have() {
+        for number in 0..Parts::COMBINATIONS {
+            let parts = Parts::of_number(number);
+            assert_eq!(parts.number(), number);
+            if !parts.new_orders && !parts.known_orders {
+                continue;
+            }
+            let statement = parts.statement();
+            let used = |parameter: usize| statement.contains(&format!("${parameter}::"));
+            let parameters = 3 + usize::from(parts.stock) + usize::from(parts.notices);
+            for parameter in 1..=5 {
+                assert_eq!(used(parameter), parameter <= parameters, "${parameter} of {parts:?}");
+            }
+            assert!(!statement.contains("$s") && !statement.contains("--"), "{statement}");
+        }
+    }
+}
