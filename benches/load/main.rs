@@ -118,8 +118,6 @@ fn main() {
 
 /// The runs of a service, in this order.
 const CLOSED: [usize; 3] = [1, 64, 256];
-/// Those of them that are compared with the PostgreSQL floor.
-const OF_THE_FLOOR: [usize; 2] = [64, 256];
 const OPEN: [u32; 3] = [500, 3000, 10_000];
 
 /// Runs one after the other on one cluster.
@@ -225,16 +223,11 @@ impl Bench<'_> {
             self.figures.note("floor http hooks/s", answers.rate());
             self.figures.note("floor http p99 ms", answers.millis(99.0));
         }
-        if self.wants("floor postgres") || self.args.only.contains("closed") {
+        if self.wants("floor postgres") {
             self.postgres_floor().await;
+        }
+        if self.wants("floor single short rows") {
             let database = self.fresh().await;
-            let before = self.cluster.cpu();
-            let rate = single::events(&self.cluster, &database, self.time()).await;
-            self.figures.note("floor single events/s", rate);
-            let micros = (self.cluster.cpu() - before).as_secs_f64() * 1e6;
-            let events = rate * self.time().as_secs_f64();
-            self.figures
-                .note("floor single events postgres cpu us", micros / events);
             let rate = single::short_rows(&self.cluster, &database, self.time() / 2).await;
             self.figures.note("floor single short rows/s", rate);
         }
@@ -257,15 +250,16 @@ impl Bench<'_> {
                 }
                 let run = self.closed(connections);
                 let play = async |addr| closed_loop(addr, run).await;
-                if who == "orderhook" && OF_THE_FLOOR.contains(&connections) {
-                    // A machine can be half as fast a minute later: what is compared is measured side by side.
-                    let before = self.postgres_floor().await;
-                    self.run(who, &name, play).await;
-                    let floor = f64::midpoint(before, self.postgres_floor().await);
+                // A machine can be half as fast a minute later: what is compared is measured side by side.
+                let mut before = None;
+                if who == "orderhook" {
+                    before = Some(self.floor(connections).await);
+                }
+                self.run(who, &name, play).await;
+                if let Some(before) = before {
+                    let floor = f64::midpoint(before, self.floor(connections).await);
                     self.figures
-                        .note(format!("floor postgres beside closed {connections} hooks/s"), floor);
-                } else {
-                    self.run(who, &name, play).await;
+                        .note(format!("floor beside closed {connections} hooks/s"), floor);
                 }
             }
         }
@@ -285,6 +279,27 @@ impl Bench<'_> {
                 }
             }
         }
+    }
+
+    /// What so many connections of a service are compared with; the events a second.
+    async fn floor(&mut self, connections: usize) -> f64 {
+        if connections == 1 {
+            return self.single_floor().await;
+        }
+        self.postgres_floor().await
+    }
+
+    /// One event after the other on one connection, on a fresh database; the events a second.
+    async fn single_floor(&mut self) -> f64 {
+        let database = self.fresh().await;
+        let before = self.cluster.cpu();
+        let rate = single::events(&self.cluster, &database, self.time()).await;
+        self.figures.note("floor single events/s", rate);
+        let micros = (self.cluster.cpu() - before).as_secs_f64() * 1e6;
+        let events = rate * self.time().as_secs_f64();
+        self.figures
+            .note("floor single events postgres cpu us", micros / events);
+        rate
     }
 
     /// One run of the PostgreSQL floor on a fresh database; the events a second.

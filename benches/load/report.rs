@@ -66,13 +66,13 @@ const RATIOS: [(&str, &str, &str, &str); 12] = [
     (
         "64 connections, of the PostgreSQL floor",
         "orderhook closed 64 hooks/s",
-        "floor postgres beside closed 64 hooks/s",
+        "floor beside closed 64 hooks/s",
         ">= 0.45",
     ),
     (
         "256 connections, of the PostgreSQL floor",
         "orderhook closed 256 hooks/s",
-        "floor postgres beside closed 256 hooks/s",
+        "floor beside closed 256 hooks/s",
         ">= 0.5",
     ),
     (
@@ -90,7 +90,7 @@ const RATIOS: [(&str, &str, &str, &str); 12] = [
     (
         "one connection, of single statements of an event",
         "orderhook closed 1 hooks/s",
-        "floor single events/s",
+        "floor beside closed 1 hooks/s",
         ">= 0.5",
     ),
     (
