@@ -26,7 +26,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool, PoolError, Runtime};
+use deadpool_postgres::{Object, Pool, PoolError};
 use futures_util::future::BoxFuture;
 use orderhook_actors::ports::StoreError;
 use rustls::{ClientConfig, RootCertStore};
@@ -106,8 +106,6 @@ impl PoolShown {
     }
 }
 
-/// A connection that is not there at once is refused by another node sooner than by waiting.
-const WAIT_FOR_CONNECTION: Duration = Duration::from_millis(500);
 /// A server that has not answered by then stands still: its own limit of a statement has passed.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(6);
 
@@ -142,7 +140,7 @@ impl Database {
         let name = format!("orderhook {}", settings.node);
         let servers = Servers::new(&given, &options, &name, tls());
         let demoted = Demoted::default();
-        let pool = pool_of(&servers, &demoted, settings.pool_size)?;
+        let pool = connect::pool(&servers, &demoted, settings.pool_size).map_err(DatabaseSettingsError::Pool)?;
         Ok(Self {
             pool,
             writers: Arc::default(),
@@ -245,7 +243,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseSettingsError::Pool`].
     pub fn with_own_pool(&self, size: usize) -> Result<Self, DatabaseSettingsError> {
-        let pool = pool_of(&self.servers, &self.demoted, size)?;
+        let pool = connect::pool(&self.servers, &self.demoted, size).map_err(DatabaseSettingsError::Pool)?;
         let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
         writers.push(pool.clone());
         drop(writers);
@@ -282,18 +280,6 @@ impl Database {
     pub const fn io(&self) -> &tokio::runtime::Handle {
         &self.io
     }
-}
-
-fn pool_of(servers: &Servers, demoted: &Demoted, size: usize) -> Result<Pool, DatabaseSettingsError> {
-    Pool::builder(connect::manager(servers))
-        .pre_recycle(demoted.hook())
-        .max_size(size)
-        .runtime(Runtime::Tokio1)
-        .wait_timeout(Some(WAIT_FOR_CONNECTION))
-        .create_timeout(Some(CONNECT))
-        .recycle_timeout(Some(WAIT_FOR_CONNECTION))
-        .build()
-        .map_err(DatabaseSettingsError::Pool)
 }
 
 fn is_read_only(error: &tokio_postgres::Error) -> bool {

@@ -54,11 +54,12 @@ fn unreadable() -> Arc<Commit> {
     })
 }
 
-/// So it is after the connection that all used has broken.
-#[actix_rt::test]
-async fn no_batch_waits_for_a_connection_when_all_need_one_at_once() {
-    const UNDER_WAY: usize = 3;
-    let database = TestDatabase::create().await;
+/// The most batches of a writer in these tests.
+const UNDER_WAY: usize = 3;
+
+/// A writer of whose batches each needed a connection, because none was there yet. So it is after the one that all
+/// used has broken.
+async fn writer_with_all_connections(database: &TestDatabase) -> Arc<dyn OrderStore> {
     let store = PostgresOrderStore::new(database.open(), Arc::from("node"));
     let writer = Arc::new(store).for_writer(UNDER_WAY);
     let mut client = database.client().await;
@@ -75,6 +76,34 @@ async fn no_batch_waits_for_a_connection_when_all_need_one_at_once() {
     held.commit().await.unwrap();
     let committed = committing.await.unwrap().unwrap();
     assert_eq!(committed.concat(), vec![Committed::Stored { number: None }; UNDER_WAY]);
+    writer
+}
+
+#[actix_rt::test]
+async fn no_batch_waits_for_a_connection_when_all_need_one_at_once() {
+    let database = TestDatabase::create().await;
+    writer_with_all_connections(&database).await;
+}
+
+/// Another one may never have planned the statement.
+#[actix_rt::test]
+async fn a_lone_batch_takes_the_connection_that_was_used_last() {
+    let database = TestDatabase::create().await;
+    let writer = writer_with_all_connections(&database).await;
+    let client = database.client().await;
+    let used = async || {
+        let used = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+                    AND query LIKE '/* group commit */%' ORDER BY state_change DESC";
+        let used = client.query(used, &[]).await.unwrap();
+        used.iter().map(|row| row.get(0)).collect::<Vec<i32>>()
+    };
+    writer.commit(vec![unreadable()]).await.unwrap();
+    let before = used().await;
+    for _ in 0..UNDER_WAY {
+        writer.commit(vec![unreadable()]).await.unwrap();
+        assert_eq!(used().await, before);
+    }
+    assert_eq!(before.len(), UNDER_WAY);
 }
 
 /// The first event of an order.

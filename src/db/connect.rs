@@ -8,7 +8,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Connect, Hook, HookError, Manager};
+use deadpool_postgres::{
+    BuildError, Connect, Hook, HookError, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime,
+};
 use futures_util::future::{BoxFuture, select_ok};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
@@ -19,6 +21,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long a TCP connection may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
+/// A connection that is not there at once is refused by another node sooner than by waiting.
+const WAIT_FOR_CONNECTION: Duration = Duration::from_millis(500);
 /// A connection on which nothing has come for so long is probed.
 const PROBE_AFTER: Duration = Duration::from_secs(10);
 /// The pause between probes; a peer that leaves the first ones unanswered for [`UNRECEIVED`] is gone.
@@ -174,7 +178,7 @@ impl Demoted {
     }
 
     /// Has a pool close what was connected before, when it would be handed out.
-    pub(super) fn hook(&self) -> Hook {
+    fn hook(&self) -> Hook {
         let demoted = self.clone();
         Hook::sync_fn(move |_, metrics| {
             if demoted.since(metrics.created) {
@@ -185,10 +189,23 @@ impl Demoted {
     }
 }
 
-/// The manager of a pool of such connections.
-pub(super) fn manager(servers: &Servers) -> Manager {
-    let recycling = deadpool_postgres::ManagerConfig {
-        recycling_method: deadpool_postgres::RecyclingMethod::Fast,
+/// A pool of such connections, at most so many.
+///
+/// # Errors
+/// The pool cannot be built.
+pub(super) fn pool(servers: &Servers, demoted: &Demoted, size: usize) -> Result<Pool, BuildError> {
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
     };
-    Manager::from_connect(Config::new(), servers.clone(), recycling)
+    Pool::builder(Manager::from_connect(Config::new(), servers.clone(), recycling))
+        .pre_recycle(demoted.hook())
+        .max_size(size)
+        // The one that was used last knows most statements: on another one a hook would wait some milliseconds,
+        // more than for all else, until its statement is planned there, too.
+        .queue_mode(QueueMode::Lifo)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(WAIT_FOR_CONNECTION))
+        .create_timeout(Some(CONNECT))
+        .recycle_timeout(Some(WAIT_FOR_CONNECTION))
+        .build()
 }
