@@ -103,7 +103,7 @@ impl NotifierHandle {
             seeded_epoch: None,
             looking: false,
             look_again: false,
-            looked: None,
+            followed: None,
             look_is_due: false,
             keeping_house: false,
             kept_house: None,
@@ -219,8 +219,8 @@ pub struct NotifierActor {
     looking: bool,
     /// Something has happened since it began.
     look_again: bool,
-    /// When the last look began.
-    looked: Option<Instant>,
+    /// When a wake-up was last followed.
+    followed: Option<Instant>,
     /// A look that waits for more wake-ups.
     look_is_due: bool,
     /// The outbox is being put right.

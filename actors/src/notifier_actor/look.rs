@@ -26,7 +26,7 @@ enum Found {
     Notices(Vec<WaitingNotice>),
 }
 
-/// Wake-ups that come so soon after a look are followed together.
+/// Wake-ups that come so soon after one that was followed are followed together.
 const GATHER: Duration = Duration::from_millis(200);
 
 impl NotifierActor {
@@ -36,13 +36,15 @@ impl NotifierActor {
         if self.look_is_due {
             return;
         }
-        let since = self.looked.map_or(GATHER, |looked| looked.elapsed());
+        let since = self.followed.map_or(GATHER, |followed| followed.elapsed());
         if since >= GATHER {
+            self.followed = Some(Instant::now());
             return self.look(context);
         }
         self.look_is_due = true;
         context.run_later(GATHER - since, |actor, context| {
             actor.look_is_due = false;
+            actor.followed = Some(Instant::now());
             actor.look(context);
         });
     }
@@ -73,7 +75,6 @@ impl NotifierActor {
             return;
         }
         self.looking = true;
-        self.looked = Some(now);
         self.look_again = false;
         let looking = self.looking_for(is_seeded, places, now);
         context.spawn(looking.into_actor(self).map(move |found, actor, context| {
