@@ -316,6 +316,10 @@ async fn a_ledger_and_a_log_that_say_something_else_are_found_out() {
         (Cause::Freeze(sender), 3, 500, true),
         (Cause::Freeze(sender), 8, 4000, true),
         (Cause::Freeze(sender + 1), 3, 500, false),
+        (Cause::CutOff(sender), 3, 500, true),
+        (Cause::CutOff(sender), 8, 4000, true),
+        (Cause::CutOff(sender + 1), 3, 500, false),
+        (Cause::CutOff(sender), 60, 500, false),
         (Cause::TelegramCut, 5, 500, true),
         (Cause::TelegramCut, 60, 500, false),
         // Its connections had been reset long before.

@@ -109,18 +109,19 @@ async fn inflict(stage: &Stage, fault: Fault, lasts: Duration) -> bool {
         Fault::FillDisk => return fill_disk(stage, lasts).await,
         Fault::CutDatabase(node) => {
             let what = "a node's connections to the database are cut";
-            database(stage, node, refuses(), what, lasts).await;
+            database(stage, node, refuses(), what, lasts, Cause::CutOff(node)).await;
         }
         Fault::HangDatabase(node) => {
             let trouble = Trouble {
                 holds: true,
                 ..Trouble::default()
             };
-            database(stage, node, trouble, "a node hears nothing of the database", lasts).await;
+            let what = "a node hears nothing of the database";
+            database(stage, node, trouble, what, lasts, Cause::CutOff(node)).await;
         }
         Fault::SlowDatabase(node, millis) => {
             let what = "a node's way to the database is slow";
-            database(stage, node, slow(millis), what, lasts).await;
+            database(stage, node, slow(millis), what, lasts, Cause::Other).await;
         }
         Fault::CutNode(node) => hooks(stage, node, refuses(), "nginx is cut off from a node", lasts).await,
         Fault::SlowNode(node, millis) => hooks(stage, node, slow(millis), "nginx's way to a node is slow", lasts).await,
@@ -195,7 +196,7 @@ async fn fill_disk(stage: &Stage, lasts: Duration) -> bool {
     true
 }
 
-async fn database(stage: &Stage, node: usize, trouble: Trouble, what: &'static str, lasts: Duration) {
+async fn database(stage: &Stage, node: usize, trouble: Trouble, what: &'static str, lasts: Duration, cause: Cause) {
     let from = Instant::now();
     for proxy in &stage.database_proxies[node] {
         proxy.makes(trouble);
@@ -204,7 +205,7 @@ async fn database(stage: &Stage, node: usize, trouble: Trouble, what: &'static s
     for proxy in &stage.database_proxies[node] {
         proxy.heals();
     }
-    stage.note(what, Cause::Other, from);
+    stage.note(what, cause, from);
 }
 
 async fn hooks(stage: &Stage, node: usize, trouble: Trouble, what: &'static str, lasts: Duration) {

@@ -186,8 +186,8 @@ impl Notices {
     }
 }
 
-/// Why the first message was not recorded when the second was sent: its sender died or stood still, or the
-/// answer to it was lost. That the database was away meanwhile is no excuse.
+/// Why the first message was not recorded when the second was sent: its sender died, stood still or was the only
+/// one to reach no database, or the answer to it was lost. That the database was away for everybody is no excuse.
 fn explanation(first: &Telling, second: Option<&Telling>, done: &[Done]) -> Option<&'static str> {
     if first.is_answer_lost {
         return Some("the answer was lost");
@@ -212,6 +212,8 @@ fn explanation(first: &Telling, second: Option<&Telling>, done: &[Done]) -> Opti
         Some("the sender met its deadline while it drained")
     } else if of_sender(Cause::Freeze).any(meanwhile) {
         Some("the sender stood still")
+    } else if of_sender(Cause::CutOff).any(meanwhile) {
+        Some("the sender was cut off from the database")
     } else if done.iter().any(is_cut) {
         Some("the answer was cut off")
     } else {

@@ -52,6 +52,8 @@ pub(crate) enum Cause {
     CutShort(usize),
     /// The node stood still.
     Freeze(usize),
+    /// The node reached no database, and the others did: to them it stands still.
+    CutOff(usize),
     /// Answers of the Bot API were on their way when its connections were reset, as the fault began.
     TelegramCut,
     /// Nothing that a notice could be doubled by.
