@@ -113,7 +113,8 @@ static GATHERS: AtomicBool = AtomicBool::new(false);
 const MANY: usize = 64;
 
 /// Called when the generator has nothing to do. With many callers it takes answers as a network card gives them,
-/// those of some 0.1 ms together (50 us and the kernel's slack): woken for each of them it would take the processor that the service needs.
+/// those of some 0.1 ms together (50 us and the kernel's slack): woken for each of them it would take the processor
+/// that the service needs.
 pub(crate) fn gather() {
     if GATHERS.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_micros(50));
@@ -186,6 +187,8 @@ pub(crate) struct Open {
     pub(crate) orders: Orders,
     /// What becomes of a request that is due while every connection waits for an answer.
     pub(crate) when_busy: WhenBusy,
+    /// Whether answers may gather, see [`gather`].
+    pub(crate) gathers: bool,
 }
 
 /// Both are answers to the question who has to wait when a service is slow.
@@ -197,22 +200,21 @@ pub(crate) enum WhenBusy {
     LeftOut,
 }
 
-/// A connection that waits for its next request.
-struct Idle {
+/// A connection of an open loop. The sender writes on it, and the task that reads its answers gives it back.
+struct Connection {
     stream: std::net::TcpStream,
-    play: Play,
-    due: tokio::sync::mpsc::UnboundedSender<(Instant, Played)>,
+    under_way: Mutex<UnderWay>,
 }
 
-/// What travels with a request to whoever reads its answer.
-struct Played {
+/// The request under way. Locked while it is written, so that an answer never finds the moment of the last one.
+struct UnderWay {
+    due: Instant,
     play: Play,
-    stream: std::net::TcpStream,
 }
 
 #[derive(Default)]
 struct IdleConnections {
-    waiting: Mutex<VecDeque<Idle>>,
+    waiting: Mutex<VecDeque<Arc<Connection>>>,
     changed: Condvar,
 }
 
@@ -241,6 +243,7 @@ pub(crate) async fn play_open_loop(addr: SocketAddr, run: Open, answers: Counted
     let idle = Arc::new(IdleConnections::default());
     let begin = Instant::now() + run.warm_up;
     let end = begin + run.time;
+    GATHERS.store(run.gathers, Ordering::Relaxed);
     let mut readers = Vec::new();
     for connection in 0..run.connections {
         let stream = std::net::TcpStream::connect(addr).unwrap();
@@ -249,29 +252,25 @@ pub(crate) async fn play_open_loop(addr: SocketAddr, run: Open, answers: Counted
         // Both halves share the mode: writing a request of 2 KB never meets a full socket.
         reading.set_nonblocking(true).unwrap();
         let mut reading = TcpStream::from_std(reading).unwrap();
-        let (due, mut requests) = tokio::sync::mpsc::unbounded_channel::<(Instant, Played)>();
-        let returned = due.clone();
-        idle.waiting.lock().unwrap().push_back(Idle {
-            stream,
+        let under_way = Mutex::new(UnderWay {
+            due: begin,
             play: run.orders.play(connection),
-            due,
         });
+        let connection = Arc::new(Connection { stream, under_way });
+        idle.waiting.lock().unwrap().push_back(Arc::clone(&connection));
         let (answers, idle) = (Arc::clone(&answers), Arc::clone(&idle));
         readers.push(tokio::spawn(async move {
             let mut buffer = Vec::with_capacity(1024);
-            while let Some((due, mut played)) = requests.recv().await {
+            loop {
                 let status = read_answer(&mut reading, &mut buffer).await.unwrap();
+                let mut answered = connection.under_way.lock().unwrap();
+                let due = answered.due;
                 if due >= begin && due < end {
-                    answers.lock().unwrap().count(&played.play, status, due.elapsed());
+                    answers.lock().unwrap().count(&answered.play, status, due.elapsed());
                 }
-                played.play.answered(status);
-                let Played { play, stream } = played;
-                let back = Idle {
-                    stream,
-                    play,
-                    due: returned.clone(),
-                };
-                idle.waiting.lock().unwrap().push_back(back);
+                answered.play.answered(status);
+                drop(answered);
+                idle.waiting.lock().unwrap().push_back(Arc::clone(&connection));
                 idle.changed.notify_one();
             }
         }));
@@ -294,6 +293,7 @@ pub(crate) async fn play_open_loop(addr: SocketAddr, run: Open, answers: Counted
     for reader in readers {
         let _ = reader.await;
     }
+    GATHERS.store(false, Ordering::Relaxed);
     sender.join().unwrap()
 }
 
@@ -316,15 +316,12 @@ fn send_when_due(idle: &IdleConnections, run: Open, end: Instant) -> u64 {
         while waiting.is_empty() {
             waiting = idle.changed.wait(waiting).unwrap();
         }
-        let mut next = waiting.pop_front().unwrap();
+        let next = waiting.pop_front().unwrap();
         drop(waiting);
-        next.stream.write_all(next.play.request()).unwrap();
-        let Idle {
-            stream,
-            play,
-            due: reader,
-        } = next;
-        reader.send((due, Played { play, stream })).unwrap();
+        let mut under_way = next.under_way.lock().unwrap();
+        under_way.due = due;
+        (&next.stream).write_all(under_way.play.request()).unwrap();
+        drop(under_way);
         due += step;
     }
     left_out

@@ -9,10 +9,11 @@ use tempfile::TempDir;
 use crate::process::{cpu_of, cpu_of_children};
 
 /// Settings beyond the defaults, the same for everybody who is measured.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
     "listen_addresses=127.0.0.1",
     "max_connections=200",
     "shared_buffers=512MB",
+    "min_wal_size=1GB",
     "max_wal_size=8GB",
     "checkpoint_timeout=15min",
     "wal_compression=lz4",
@@ -68,6 +69,16 @@ impl Cluster {
             .unwrap();
         tokio::spawn(connection);
         client
+    }
+
+    /// Brings the log of the server to where that of an older one is: it writes over files of its past. A fresh one
+    /// makes each of them, 16 MB of zeros, while somebody's commit waits for it.
+    pub(crate) async fn age(&self) {
+        let fill = "DO $$ BEGIN FOR file IN 1..64 LOOP \
+             PERFORM pg_logical_emit_message(false, '', ''); PERFORM pg_switch_wal(); END LOOP; END $$";
+        let client = self.client("postgres").await;
+        client.batch_execute(fill).await.unwrap();
+        client.batch_execute("CHECKPOINT").await.unwrap();
     }
 
     /// CPU time of the server and of all its processes, those that have ended included.

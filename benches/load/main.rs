@@ -36,7 +36,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use client::{Answers, Closed, Open, WhenBusy, closed_loop, open_loop};
+use client::{Answers, Closed, Open, closed_loop, open_loop};
 use cluster::Cluster;
 use costs::batches;
 use fake_bot_api::FakeBotApi;
@@ -138,6 +138,7 @@ async fn measure(args: &Args) {
         figures: Figures::default(),
     };
     bench.figures.about = about(args);
+    bench.cluster.age().await;
     bench.make_template().await;
     for repetition in 1..=args.repetitions {
         eprintln!("repetition {repetition} of {}", args.repetitions);
@@ -267,14 +268,7 @@ impl Bench<'_> {
             for who in ["baseline", "orderhook"] {
                 let name = format!("{who} open {rate}");
                 if self.wants(&name) {
-                    let run = Open {
-                        rate: f64::from(rate),
-                        connections: 256,
-                        warm_up: Duration::from_secs(1),
-                        time: self.time(),
-                        orders: Orders::USUAL,
-                        when_busy: WhenBusy::Late,
-                    };
+                    let run = self.open_run(f64::from(rate));
                     self.run(who, &name, async |addr| open_loop(addr, run).await).await;
                 }
             }
@@ -316,6 +310,18 @@ impl Bench<'_> {
             warm_up: Duration::from_secs(1),
             time: self.time(),
             orders: Orders::USUAL,
+        }
+    }
+
+    /// Counted from when every connection has played every event, so long that the slowest hundredth is some dozens
+    /// of hooks.
+    fn open_run(&self, rate: f64) -> Open {
+        let time = self.time().max(Duration::from_secs_f64(3000.0 / rate));
+        let run = self.open(rate, time, Orders::USUAL);
+        let every_event = Duration::from_secs_f64((run.connections * bodies::EVENTS.len()) as f64 / rate);
+        Open {
+            warm_up: run.warm_up.max(every_event),
+            ..run
         }
     }
 

@@ -36,7 +36,7 @@ impl Bench<'_> {
         self.start("orderhook", &database)
     }
 
-    fn open(&self, rate: f64, time: Duration, orders: Orders) -> Open {
+    pub(crate) fn open(&self, rate: f64, time: Duration, orders: Orders) -> Open {
         Open {
             rate,
             connections: 256,
@@ -44,6 +44,7 @@ impl Bench<'_> {
             time,
             orders,
             when_busy: WhenBusy::Late,
+            gathers: false,
         }
     }
 
@@ -66,6 +67,7 @@ impl Bench<'_> {
             time: Duration::from_secs(30),
             orders: others,
             when_busy: WhenBusy::LeftOut,
+            gathers: true,
         };
         let flooded = open_loop(node.hooks, flood).await;
         let resident = node.resident();
