@@ -8,6 +8,6 @@ pub mod messenger;
 pub mod order_store;
 pub mod outbox;
 
-pub use messenger::{Messenger, Rendered, SendError};
+pub use messenger::{Messenger, Rendered, RenderedMessages, SendError};
 pub use order_store::{Answered, Arrival, Commit, Committed, OrderStore, Replay, StoreError};
 pub use outbox::{Outbox, OutboxError, Peek, RecentSend, Settled, SettledAs, WaitingNotice};

@@ -9,7 +9,7 @@ mod answer;
 use std::error::Error as _;
 
 use futures_util::future::BoxFuture;
-use orderhook_actors::ports::{Messenger, Rendered, SendError, WaitingNotice};
+use orderhook_actors::ports::{Messenger, Rendered, RenderedMessages, SendError, WaitingNotice};
 use teloxide::Bot;
 use teloxide::payloads::{SendMessage, SendMessageSetters as _};
 use teloxide::types::{ChatId, LinkPreviewOptions, MessageId, ParseMode, ReplyParameters};
@@ -37,8 +37,8 @@ impl BotMessenger {
 }
 
 impl Messenger for BotMessenger {
-    fn render(&self, notices: &[WaitingNotice]) -> Vec<Rendered> {
-        merge::render(self.texts, notices)
+    fn render<'a>(&self, notices: &'a [WaitingNotice]) -> RenderedMessages<'a> {
+        Box::new(merge::render(self.texts, notices))
     }
 
     /// Runs on the I/O runtime, whoever awaits it, and to its end even if nobody does any more:

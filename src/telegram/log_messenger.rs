@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures_util::future::BoxFuture;
-use orderhook_actors::ports::{Messenger, Rendered, SendError, WaitingNotice};
+use orderhook_actors::ports::{Messenger, Rendered, RenderedMessages, SendError, WaitingNotice};
 
 use super::merge;
 use super::texts::Texts;
@@ -24,8 +24,8 @@ impl LogMessenger {
 }
 
 impl Messenger for LogMessenger {
-    fn render(&self, notices: &[WaitingNotice]) -> Vec<Rendered> {
-        merge::render(self.texts, notices)
+    fn render<'a>(&self, notices: &'a [WaitingNotice]) -> RenderedMessages<'a> {
+        Box::new(merge::render(self.texts, notices))
     }
 
     /// Never fails. Message ids grow from 1, as in a chat; they begin anew with the process.

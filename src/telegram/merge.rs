@@ -3,7 +3,7 @@
 //! An order is never torn apart to fill a message up: a block goes whole into the next message when
 //! it does not fit, and over several only when it is longer than one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use orderhook_actors::ports::{Rendered, WaitingNotice};
 use orderhook_domain::ids::OrderId;
@@ -16,41 +16,43 @@ use super::texts::{Block, Texts};
 const MIN_PIECE_UNITS: usize = 300;
 
 /// These notices of one chat, in order, as messages. Each row belongs to the last message that tells
-/// of it: a message that is only the beginning of a long text has no rows.
-pub(super) fn render(texts: Texts, notices: &[WaitingNotice]) -> Vec<Rendered> {
+/// of it: a message that is only the beginning of a long text has no rows. No more is rendered than is taken.
+pub(super) fn render(texts: Texts, notices: &[WaitingNotice]) -> impl Iterator<Item = Rendered> {
+    let mut blocks = blocks(texts, notices);
     let mut packer = Packer::default();
-    for block in blocks(texts, notices) {
-        packer.add(block);
-    }
-    packer.finish();
-    packer.messages
+    std::iter::from_fn(move || {
+        while packer.messages.is_empty() {
+            let Some(block) = blocks.next() else {
+                packer.finish();
+                break;
+            };
+            packer.add(block);
+        }
+        packer.messages.pop_front()
+    })
 }
 
 /// One block per notice, but one for all notices of an order that came and was cancelled.
-fn blocks(texts: Texts, notices: &[WaitingNotice]) -> Vec<Block> {
+fn blocks(texts: Texts, notices: &[WaitingNotice]) -> impl Iterator<Item = Block> {
     let mut of_order: HashMap<&OrderId, Vec<&WaitingNotice>> = HashMap::new();
     for waiting in notices {
         of_order.entry(&waiting.order_id).or_default().push(waiting);
     }
     let is_told = |all: &[&WaitingNotice], kind| all.iter().any(|waiting| waiting.notice.kind() == kind);
     let mut told = HashSet::new();
-    let mut blocks = Vec::new();
-    for waiting in notices {
+    notices.iter().filter_map(move |waiting| {
         let all = of_order.get(&waiting.order_id).map_or(&[][..], Vec::as_slice);
         if is_told(all, NoticeKind::New) && is_told(all, NoticeKind::Cancelled) {
-            if told.insert(&waiting.order_id) {
-                blocks.push(texts.came_and_went(waiting, all));
-            }
-        } else {
-            blocks.push(texts.block(waiting));
+            let is_first = told.insert(&waiting.order_id);
+            return is_first.then(|| texts.came_and_went(waiting, all));
         }
-    }
-    blocks
+        Some(texts.block(waiting))
+    })
 }
 
 #[derive(Default)]
 struct Packer {
-    messages: Vec<Rendered>,
+    messages: VecDeque<Rendered>,
     /// The message that is being filled.
     lines: Vec<String>,
     length: usize,
@@ -121,7 +123,7 @@ impl Packer {
         }
         let html = self.lines.join("\n");
         let (notice_ids, kinds) = self.notices.drain(..).unzip();
-        self.messages.push(Rendered {
+        self.messages.push_back(Rendered {
             notice_ids,
             kinds,
             plain: plain(&html),

@@ -30,7 +30,7 @@ fn client(fake: &FakeBotApi) -> Arc<dyn Messenger> {
 }
 
 fn message(messenger: &Arc<dyn Messenger>) -> Rendered {
-    messenger.render(&[waiting(42, new(new_order()))]).remove(0)
+    messenger.render(&[waiting(42, new(new_order()))]).next().unwrap()
 }
 
 /// Sends once to a chat that fails once.

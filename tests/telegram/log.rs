@@ -46,7 +46,7 @@ async fn without_a_token_the_text_is_readable_in_the_log() {
     let log = Log::default();
     let logging = log.of_this_thread();
     let messenger = messenger(&TelegramSettings::default(), tokio::runtime::Handle::current()).unwrap();
-    let message = messenger.render(&[waiting(42, new(new_order()))]).remove(0);
+    let message = messenger.render(&[waiting(42, new(new_order()))]).next().unwrap();
     let plain = message.plain.clone();
     assert_eq!(messenger.send(-100_500, message.clone()).await, Ok(1));
     assert_eq!(messenger.send(7, message).await, Ok(2));
@@ -73,7 +73,7 @@ async fn the_token_is_in_no_log_and_no_error() {
     let io = tokio::runtime::Handle::current();
     let to_fake = messenger(&settings(&fake.url()), io.clone()).unwrap();
     let to_nobody = messenger(&settings("http://127.0.0.1:1"), io).unwrap();
-    let message = to_fake.render(&[waiting(42, new(new_order()))]).remove(0);
+    let message = to_fake.render(&[waiting(42, new(new_order()))]).next().unwrap();
     let mut errors = vec![to_nobody.send(1, message.clone()).await.unwrap_err()];
     for fault in [
         Fault::Hang(Duration::from_secs(60)),

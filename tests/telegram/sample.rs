@@ -20,7 +20,7 @@ pub(crate) fn renderer() -> Arc<dyn Messenger> {
 }
 
 pub(crate) fn render(notices: &[WaitingNotice]) -> Vec<Rendered> {
-    renderer().render(notices)
+    renderer().render(notices).collect()
 }
 
 /// The notice of order `H<id>`, number `<1000 + id>`, store 8001.

@@ -78,7 +78,7 @@ fn hours_are_those_of_the_shop() {
         ..TelegramSettings::default()
     };
     let messenger = messenger(&settings, runtime.handle().clone()).unwrap();
-    let message = messenger.render(&[waiting(1, new(new_order()))]).remove(0);
+    let message = messenger.render(&[waiting(1, new(new_order()))]).next().unwrap();
     assert!(
         message.plain.contains("Доставка: 24 ноября, 22:00–23:00"),
         "{}",

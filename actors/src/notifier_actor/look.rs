@@ -12,8 +12,9 @@ use crate::ports::{OutboxError, Peek, RecentSend, WaitingNotice};
 
 /// Calls to Telegram at the same time.
 const MAX_UNDER_WAY: usize = 64;
-/// Notices of one chat that are looked at for one message.
-const PER_CHAT: i64 = 60;
+/// Notices of one chat that are looked at for one message. It holds some seven new orders, and hardly more than so
+/// many of anything else; what is read beyond that is read again.
+const PER_CHAT: i64 = 40;
 /// How often the outbox is put right.
 const KEEP_HOUSE_EVERY: Duration = Duration::from_secs(10);
 /// The outbox answers sooner or never.

@@ -11,8 +11,9 @@ use crate::ports::WaitingNotice;
 /// Renders and delivers messages to staff.
 pub trait Messenger: Send + Sync + 'static {
     /// Renders these notices, all for one chat and in order, into as few messages as hold them.
-    /// Each message says which of the notices it tells. Never empty unless `notices` is.
-    fn render(&self, notices: &[WaitingNotice]) -> Vec<Rendered>;
+    /// Each message says which of the notices it tells. Never empty unless `notices` is. Whoever takes only the
+    /// first message pays for no other.
+    fn render<'a>(&self, notices: &'a [WaitingNotice]) -> RenderedMessages<'a>;
 
     /// Sends one message, by one request that Telegram can take.
     ///
@@ -20,6 +21,9 @@ pub trait Messenger: Send + Sync + 'static {
     /// [`SendError`] by the reaction it needs.
     fn send(&self, chat_id: i64, message: Rendered) -> BoxFuture<'static, Result<i64, SendError>>;
 }
+
+/// Messages that are rendered as they are taken.
+pub type RenderedMessages<'a> = Box<dyn Iterator<Item = Rendered> + 'a>;
 
 /// One message ready to send. Its `Debug` shows no words: a customer's are among them.
 #[derive(Clone, PartialEq, Eq)]

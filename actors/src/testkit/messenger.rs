@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::ports::{Messenger, Rendered, SendError, WaitingNotice};
+use crate::ports::{Messenger, Rendered, RenderedMessages, SendError, WaitingNotice};
 
 /// See the module. Cheap to clone; all clones are one messenger.
 #[derive(Clone)]
@@ -117,28 +117,26 @@ impl MemoryMessenger {
 }
 
 impl Messenger for MemoryMessenger {
-    fn render(&self, notices: &[WaitingNotice]) -> Vec<Rendered> {
+    fn render<'a>(&self, notices: &'a [WaitingNotice]) -> RenderedMessages<'a> {
         let (per_message, parts) = {
             let state = self.state();
             (state.per_message.max(1), state.parts)
         };
-        let whole = notices.chunks(per_message).map(|told| Rendered {
+        let whole = notices.chunks(per_message).map(move |told| Rendered {
             notice_ids: told.iter().map(|notice| notice.notice_id).collect(),
             kinds: told.iter().map(|notice| notice.notice.kind()).collect(),
             html: String::new(),
             plain: String::new(),
             reply_to: told[0].first_message_id,
         });
-        whole
-            .flat_map(|whole| {
-                let begin = Rendered {
-                    notice_ids: Vec::new(),
-                    kinds: Vec::new(),
-                    ..whole.clone()
-                };
-                std::iter::repeat_n(begin, parts.saturating_sub(1)).chain([whole])
-            })
-            .collect()
+        Box::new(whole.flat_map(move |whole| {
+            let begin = Rendered {
+                notice_ids: Vec::new(),
+                kinds: Vec::new(),
+                ..whole.clone()
+            };
+            std::iter::repeat_n(begin, parts.saturating_sub(1)).chain([whole])
+        }))
     }
 
     fn send(&self, chat_id: i64, message: Rendered) -> BoxFuture<'static, Result<i64, SendError>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use orderhook_actors::notifier_actor::pacing::PacingSettings;
 use orderhook_actors::notifier_actor::{Leadership, NotifierHandle};
-use orderhook_actors::ports::{Messenger, Rendered, SendError, WaitingNotice};
+use orderhook_actors::ports::{Messenger, Rendered, RenderedMessages, SendError, WaitingNotice};
 use orderhook_actors::testkit::RowState;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -117,7 +117,7 @@ struct Panicking;
 
 #[expect(clippy::panic, reason = "it is there to panic")]
 impl Messenger for Panicking {
-    fn render(&self, _notices: &[WaitingNotice]) -> Vec<Rendered> {
+    fn render<'a>(&self, _notices: &'a [WaitingNotice]) -> RenderedMessages<'a> {
         panic!("a test said so")
     }
 
