@@ -72,6 +72,7 @@ pub struct NotifierHandle {
     shown: watch::Receiver<NotifierShown>,
     pulse: watch::Receiver<Instant>,
     finishing: Arc<AtomicBool>,
+    woken: Arc<AtomicBool>,
     stats: Arc<MailboxStats>,
 }
 
@@ -94,6 +95,8 @@ impl NotifierHandle {
         let (beat, pulse) = watch::channel(Instant::now());
         let finishing = Arc::<AtomicBool>::default();
         let finishes = Arc::clone(&finishing);
+        let woken = Arc::<AtomicBool>::default();
+        let wakes = Arc::clone(&woken);
         let actor = Handle::start(arbiter, QUEUE, &stats, move |_| NotifierActor {
             outbox,
             messenger,
@@ -110,6 +113,7 @@ impl NotifierHandle {
             shown: show,
             beat,
             finishing: finishes,
+            woken: wakes,
             replies: VecDeque::new(),
         });
         Self {
@@ -117,13 +121,17 @@ impl NotifierHandle {
             shown,
             pulse,
             finishing,
+            woken,
             stats,
         }
     }
 
-    /// There are notices. Never waits; a full mailbox has a wake-up in it already.
+    /// There are notices. Never waits, and costs next to nothing while a wake-up stands that was not followed yet.
     pub fn wake(&self) {
-        let _ = self.actor.send(NotifierCommand::Wake);
+        if !self.woken.swap(true, Ordering::AcqRel) && self.actor.send(NotifierCommand::Wake).is_err() {
+            // The mailbox is full, and the actor looks without being woken, too.
+            self.woken.store(false, Ordering::Release);
+        }
     }
 
     /// Sends an answer to a chat in its next turn, before its notices. `None` when too much waits already;
@@ -232,6 +240,8 @@ pub struct NotifierActor {
     beat: watch::Sender<Instant>,
     /// Nothing is begun any more, although this node may still lead.
     finishing: Arc<AtomicBool>,
+    /// A wake-up stands in the mailbox, or waits for its look.
+    woken: Arc<AtomicBool>,
     /// Answers that wait for their chat's next turn; each keeps its place in the mailbox.
     replies: VecDeque<Reply>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
@@ -39,15 +40,20 @@ impl NotifierActor {
         }
         let since = self.followed.map_or(GATHER, |followed| followed.elapsed());
         if since >= GATHER {
-            self.followed = Some(Instant::now());
-            return self.look(context);
+            return self.follow(context);
         }
         self.look_is_due = true;
         context.run_later(GATHER - since, |actor, context| {
             actor.look_is_due = false;
-            actor.followed = Some(Instant::now());
-            actor.look(context);
+            actor.follow(context);
         });
+    }
+
+    fn follow(&mut self, context: &mut Context<Self>) {
+        self.followed = Some(Instant::now());
+        // Before the look: what is committed from now on may not be seen by it, and wakes again.
+        self.woken.store(false, Ordering::Release);
+        self.look(context);
     }
 
     /// Looks for what may be sent now, one look at a time.

@@ -27,6 +27,24 @@ fn a_wake_up_right_after_a_commit_sends_at_once() {
 }
 
 #[test]
+fn wake_ups_that_were_not_followed_yet_are_one_message() {
+    run(async |outbox, messenger| {
+        let node = Node::start(1, &outbox, &messenger);
+        node.ready().await;
+        for told in 1..=3 {
+            outbox.add(PRIVATE, 1);
+            for _ in 0..1000 {
+                node.notifier.wake();
+            }
+            assert_eq!(node.notifier.mailbox().depth, 1);
+            messenger.calls_begun(told).await;
+            tokio::time::sleep(seconds(2)).await;
+            assert_eq!(node.notifier.mailbox().depth, 0);
+        }
+    });
+}
+
+#[test]
 fn what_nobody_woke_it_for_is_found_soon() {
     run(async |outbox, messenger| {
         let node = Node::start(1, &outbox, &messenger);
