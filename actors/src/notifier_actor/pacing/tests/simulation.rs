@@ -107,10 +107,12 @@ fn optimum(settings: &PacingSettings, chats: &BTreeMap<i64, usize>, longest_call
     let count = |number: usize| u32::try_from(number).unwrap();
     let overall = SECOND * count(total) / count(settings.overall_per_second);
     let per_chat = chats.iter().map(|(chat_id, messages)| {
-        let turns = (settings.chat_pause + longest_call) * count(messages.saturating_sub(1));
+        let turn = settings.chat_pause + longest_call;
         let (most, before) = (settings.group_per_minute, messages.saturating_sub(1));
-        let spread = (before % most).saturating_sub(most / 2 - 1);
-        let minutes = MINUTE * count(before / most) + MINUTE * count(spread) / count(most - most / 2);
+        let turns = turn * count(before);
+        let quick = (before % most).min(most / 2 - 1);
+        let spread = (MINUTE - turn * count(quick)) * count(before % most - quick) / count(most - most / 2);
+        let minutes = MINUTE * count(before / most) + turn * count(quick) + spread;
         if is_group(*chat_id) { turns.max(minutes) } else { turns }
     });
     per_chat.fold(overall, Duration::max)
