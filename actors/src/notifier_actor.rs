@@ -76,7 +76,7 @@ pub struct NotifierHandle {
     stats: Arc<MailboxStats>,
 }
 
-/// Wake-ups and answers that may wait.
+/// Answers that may wait, and one wake-up.
 const QUEUE: usize = 256;
 /// How often the actor looks without being woken.
 const TICK: Duration = Duration::from_millis(250);
@@ -107,7 +107,6 @@ impl NotifierHandle {
             looking: false,
             look_again: false,
             followed: None,
-            look_is_due: false,
             keeping_house: false,
             kept_house: None,
             shown: show,
@@ -229,8 +228,6 @@ pub struct NotifierActor {
     look_again: bool,
     /// When a wake-up was last followed.
     followed: Option<Instant>,
-    /// A look that waits for more wake-ups.
-    look_is_due: bool,
     /// The outbox is being put right.
     keeping_house: bool,
     /// When the outbox was last put right.

@@ -206,9 +206,9 @@ struct Connection {
     under_way: Mutex<UnderWay>,
 }
 
-/// The request under way. Locked while it is written, so that an answer never finds the moment of the last one.
+/// What a connection plays, and since when the request under way was due.
 struct UnderWay {
-    due: Instant,
+    due: Option<Instant>,
     play: Play,
 }
 
@@ -241,30 +241,21 @@ pub(crate) fn take(counted: &Counted) -> Answers {
 /// Plays an open loop, counts in `answers`, and returns how many requests were left out.
 pub(crate) async fn play_open_loop(addr: SocketAddr, run: Open, answers: Counted) -> u64 {
     let idle = Arc::new(IdleConnections::default());
+    let connections: Vec<_> = (0..run.connections).map(|number| connect(addr, run, number)).collect();
+    idle.waiting.lock().unwrap().extend(connections.iter().cloned());
     let begin = Instant::now() + run.warm_up;
     let end = begin + run.time;
     GATHERS.store(run.gathers, Ordering::Relaxed);
     let mut readers = Vec::new();
-    for connection in 0..run.connections {
-        let stream = std::net::TcpStream::connect(addr).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let reading = stream.try_clone().unwrap();
-        // Both halves share the mode: writing a request of 2 KB never meets a full socket.
-        reading.set_nonblocking(true).unwrap();
-        let mut reading = TcpStream::from_std(reading).unwrap();
-        let under_way = Mutex::new(UnderWay {
-            due: begin,
-            play: run.orders.play(connection),
-        });
-        let connection = Arc::new(Connection { stream, under_way });
-        idle.waiting.lock().unwrap().push_back(Arc::clone(&connection));
+    for connection in connections {
+        let mut reading = TcpStream::from_std(connection.stream.try_clone().unwrap()).unwrap();
         let (answers, idle) = (Arc::clone(&answers), Arc::clone(&idle));
         readers.push(tokio::spawn(async move {
             let mut buffer = Vec::with_capacity(1024);
             loop {
                 let status = read_answer(&mut reading, &mut buffer).await.unwrap();
                 let mut answered = connection.under_way.lock().unwrap();
-                let due = answered.due;
+                let due = answered.due.take().unwrap();
                 if due >= begin && due < end {
                     answers.lock().unwrap().count(&answered.play, status, due.elapsed());
                 }
@@ -291,15 +282,29 @@ pub(crate) async fn play_open_loop(addr: SocketAddr, run: Open, answers: Counted
         reader.abort();
     }
     for reader in readers {
-        let _ = reader.await;
+        let ended = reader.await.unwrap_err();
+        assert!(ended.is_cancelled(), "{ended}");
     }
     GATHERS.store(false, Ordering::Relaxed);
     sender.join().unwrap()
 }
 
+fn connect(addr: SocketAddr, run: Open, number: usize) -> Arc<Connection> {
+    let stream = std::net::TcpStream::connect(addr).unwrap();
+    stream.set_nodelay(true).unwrap();
+    // For whoever reads it; what is written, 50 KB at most, never meets a full socket.
+    stream.set_nonblocking(true).unwrap();
+    let under_way = Mutex::new(UnderWay {
+        due: None,
+        play: run.orders.play(number),
+    });
+    Arc::new(Connection { stream, under_way })
+}
+
 /// Returns how many requests were left out.
 fn send_when_due(idle: &IdleConnections, run: Open, end: Instant) -> u64 {
     let mut left_out = 0;
+    let mut request = Vec::new();
     let mut due = Instant::now();
     let step = Duration::from_secs_f64(1.0 / run.rate);
     while due < end {
@@ -318,10 +323,13 @@ fn send_when_due(idle: &IdleConnections, run: Open, end: Instant) -> u64 {
         }
         let next = waiting.pop_front().unwrap();
         drop(waiting);
+        // Not locked while it is written: its answer must not wait for this thread.
         let mut under_way = next.under_way.lock().unwrap();
-        under_way.due = due;
-        (&next.stream).write_all(under_way.play.request()).unwrap();
+        under_way.due = Some(due);
+        request.clear();
+        request.extend_from_slice(under_way.play.request());
         drop(under_way);
+        (&next.stream).write_all(&request).unwrap();
         due += step;
     }
     left_out

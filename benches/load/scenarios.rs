@@ -40,7 +40,7 @@ impl Bench<'_> {
         Open {
             rate,
             connections: 256,
-            warm_up: Duration::from_secs(1),
+            warm_up: Duration::from_secs(2),
             time,
             orders,
             when_busy: WhenBusy::Late,
@@ -118,26 +118,30 @@ impl Bench<'_> {
         };
         let long = Orders { lines: 300, ..others };
         let time = self.time() * 2;
+        // So few connections that none is without a request for the five seconds after which the node gives it up.
         let beside = [
             ("nobody", None),
-            ("1000/s spread", Some((1000.0, others))),
-            ("1000/s of one order", Some((1000.0, hot))),
-            ("3000/s spread", Some((3000.0, others))),
-            ("3000/s of one store", Some((3000.0, Orders::USUAL))),
-            ("40/s of 300 lines", Some((40.0, long))),
+            ("1000/s spread", Some((1000.0, 1024, others))),
+            ("1000/s of one order", Some((1000.0, 1024, hot))),
+            ("3000/s spread", Some((3000.0, 1024, others))),
+            ("3000/s of one store", Some((3000.0, 1024, Orders::USUAL))),
+            ("40/s of 300 lines", Some((40.0, 80, long))),
         ];
         for (who, load) in beside {
             let node = self.node().await;
             let measured = open_loop(node.hooks, self.open(1000.0, time, others));
             let answers = match load {
                 None => measured.await,
-                Some((rate, orders)) => {
+                Some((rate, connections, orders)) => {
                     let beside = Open {
-                        connections: 1024,
+                        connections,
                         when_busy: WhenBusy::LeftOut,
                         ..self.open(rate, time, orders)
                     };
-                    tokio::join!(measured, open_loop(node.hooks, beside)).0
+                    let (answers, taken) = tokio::join!(measured, open_loop(node.hooks, beside));
+                    self.figures
+                        .note(format!("fairness hooks/s taken of {who}"), taken.rate());
+                    answers
                 }
             };
             assert!(answers.refused.is_empty(), "beside {who}: {:?}", answers.refused);

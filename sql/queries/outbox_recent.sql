@@ -1,6 +1,6 @@
 -- The messages of the last minute, by whoever sent them. One message may have told several notices. What
--- was claimed and never settled may have been sent, and counts as if it was: it is among the oldest of its
--- chat, for a message tells at most sixty and each chat is told in order.
+-- was claimed and never settled may have been sent, and counts as if it was: each chat is told in order, so that the
+-- first notice of such a message is the oldest of its chat.
 SELECT DISTINCT chat_id, message_id, (extract(epoch FROM now() - sent_at) * 1000)::bigint AS ago_millis
 FROM notices
 WHERE state = 'sent' AND sent_at > now() - interval '1 minute'

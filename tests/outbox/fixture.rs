@@ -132,7 +132,7 @@ pub(crate) fn peek() -> Peek {
         except_chats: Vec::new(),
         served_chats: Vec::new(),
         chats: 28,
-        per_chat: 60,
+        per_chat: 40,
     }
 }
 

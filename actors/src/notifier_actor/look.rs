@@ -13,8 +13,8 @@ use crate::ports::{OutboxError, Peek, RecentSend, WaitingNotice};
 
 /// Calls to Telegram at the same time.
 const MAX_UNDER_WAY: usize = 64;
-/// Notices of one chat that are looked at for one message. It holds some seven new orders, and hardly more than so
-/// many of anything else; what is read beyond that is read again.
+/// Notices of one chat that are looked at for one message: it has room for some seven new orders of eight lines, or
+/// for some fifty cancellations without a reason. What was read and had no room is read again.
 const PER_CHAT: i64 = 40;
 /// How often the outbox is put right.
 const KEEP_HOUSE_EVERY: Duration = Duration::from_secs(10);
@@ -32,27 +32,21 @@ enum Found {
 const GATHER: Duration = Duration::from_millis(200);
 
 impl NotifierActor {
-    /// Follows a wake-up. One comes with every group commit that left notices: the first is followed at
-    /// once, and a flood of them costs the database no more than five looks a second.
+    /// Follows a wake-up; no other one comes until it is followed. Group commits that leave notices wake: the first
+    /// of them is followed at once, and a flood of them costs the database no more than five looks a second.
     pub(super) fn look_soon(&mut self, context: &mut Context<Self>) {
-        if self.look_is_due {
-            return;
-        }
         let since = self.followed.map_or(GATHER, |followed| followed.elapsed());
         if since >= GATHER {
             return self.follow(context);
         }
-        self.look_is_due = true;
-        context.run_later(GATHER - since, |actor, context| {
-            actor.look_is_due = false;
-            actor.follow(context);
-        });
+        context.run_later(GATHER - since, Self::follow);
     }
 
     fn follow(&mut self, context: &mut Context<Self>) {
         self.followed = Some(Instant::now());
-        // Before the look: what is committed from now on may not be seen by it, and wakes again.
-        self.woken.store(false, Ordering::Release);
+        // Before the look: what is committed from now on may not be seen by it, and wakes again. Swapped and not
+        // stored, so that what was done before a wake-up that found another one standing is seen here.
+        self.woken.swap(false, Ordering::AcqRel);
         self.look(context);
     }
 

@@ -12,7 +12,7 @@ use crate::ports::WaitingNotice;
 pub trait Messenger: Send + Sync + 'static {
     /// Renders these notices, all for one chat and in order, into as few messages as hold them.
     /// Each message says which of the notices it tells. Never empty unless `notices` is. Whoever takes only the
-    /// first message pays for no other.
+    /// first message pays for no more than what did not fit into it.
     fn render<'a>(&self, notices: &'a [WaitingNotice]) -> RenderedMessages<'a>;
 
     /// Sends one message, by one request that Telegram can take.
