@@ -14,7 +14,7 @@ pub(crate) struct Orders {
     pub(crate) lines: usize,
     /// Connections take these stores in turn.
     pub(crate) stores: (u32, u32),
-    /// All connections play changes of this one order.
+    /// All connections play this one order, which is created and then changed again and again.
     pub(crate) only: Option<u64>,
     /// Only the first event of every order.
     pub(crate) created_only: bool,
@@ -41,7 +41,8 @@ impl Orders {
         Play {
             script: Script::of_store(self.lines, store),
             order: self.only.unwrap_or_else(Self::next),
-            event: usize::from(self.only.is_some()),
+            // One order of all: the first connection, which has the first turn, creates it.
+            event: usize::from(self.only.is_some() && connection > 0),
             orders: self,
         }
     }
@@ -72,7 +73,7 @@ impl Play {
         }
         if self.orders.only.is_some() {
             // The two changes in turn.
-            self.event = 3 - self.event;
+            self.event = if self.event == 1 { 2 } else { 1 };
             return;
         }
         self.event += 1;
