@@ -16,8 +16,8 @@ use super::texts::{Block, Texts};
 const MIN_PIECE_UNITS: usize = 300;
 
 /// These notices of one chat, in order, as messages. Each row belongs to the last message that tells
-/// of it: a message that is only the beginning of a long text has no rows. No more is rendered than is taken, and the block
-/// that did not fit.
+/// of it: a message that is only the beginning of a long text has no rows. No more is rendered than is taken,
+/// and the block that did not fit.
 pub(super) fn render(texts: Texts, notices: &[WaitingNotice]) -> impl Iterator<Item = Rendered> {
     let mut blocks = blocks(texts, notices);
     let mut packer = Packer::default();

@@ -11,8 +11,6 @@ use uuid::Uuid;
 use crate::support::database::TestDatabase;
 
 pub(crate) const EPOCH: i64 = 7;
-/// As many as the sender looks at.
-pub(crate) const PER_CHAT: i64 = 40;
 
 pub(crate) struct Fixture {
     pub(crate) database: TestDatabase,
@@ -134,7 +132,7 @@ pub(crate) fn peek() -> Peek {
         except_chats: Vec::new(),
         served_chats: Vec::new(),
         chats: 28,
-        per_chat: PER_CHAT,
+        per_chat: 60,
     }
 }
 

@@ -7,7 +7,7 @@ use orderhook::db::outbox::outbox_state;
 use orderhook_actors::ports::{Outbox, Peek};
 use orderhook_domain::notice::NoticeKind;
 
-use crate::fixture::{Fixture, PER_CHAT, ids, retry, sent};
+use crate::fixture::{Fixture, ids, retry, sent};
 
 #[tokio::test]
 async fn a_chat_with_ten_thousand_notices_hides_no_other() {
@@ -36,8 +36,8 @@ async fn a_chat_with_ten_thousand_notices_hides_no_other() {
         by_chat.entry(notice.chat_id).or_default().push(notice.notice_id);
     }
     let counts: Vec<(i64, usize)> = by_chat.iter().map(|(chat_id, ids)| (*chat_id, ids.len())).collect();
-    assert_eq!(counts, [(1, 40), (2, 1), (3, 1)]);
-    assert_eq!(by_chat[&1], (1..=PER_CHAT).collect::<Vec<i64>>());
+    assert_eq!(counts, [(1, 60), (2, 1), (3, 1)]);
+    assert_eq!(by_chat[&1], (1..=60).collect::<Vec<i64>>());
 
     // One place: chats in turn, and the one that had none lately before all others.
     let one = |served_chats: Vec<i64>, except_chats: Vec<i64>| Peek {
@@ -203,7 +203,7 @@ async fn an_order_that_was_cancelled_comes_whole_however_far_apart_its_notices_a
     fixture.event("H-PAIR", "cancelled", &[("pickers", Some(2))]).await;
     fixture.event("H0", "changed", &to_pickers).await;
     let found = ids(&fixture.peek().await);
-    let mut expected: Vec<i64> = (came..came + PER_CHAT).collect();
+    let mut expected: Vec<i64> = (came..came + 60).collect();
     expected.extend([change, went]);
     assert_eq!(found, expected);
     assert!(!found.contains(&last));

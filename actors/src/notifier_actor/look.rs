@@ -13,9 +13,9 @@ use crate::ports::{OutboxError, Peek, RecentSend, WaitingNotice};
 
 /// Calls to Telegram at the same time.
 const MAX_UNDER_WAY: usize = 64;
-/// Notices of one chat that are looked at for one message: it has room for some seven new orders of eight lines, or
-/// for some fifty cancellations without a reason. What was read and had no room is read again.
-const PER_CHAT: i64 = 40;
+/// Notices of one chat that are looked at for one message: it has room for more than fifty cancellations without a
+/// reason, but for some seven new orders of eight lines only. What was read and had no room is read again.
+const PER_CHAT: i64 = 60;
 /// How often the outbox is put right.
 const KEEP_HOUSE_EVERY: Duration = Duration::from_secs(10);
 /// The outbox answers sooner or never.
