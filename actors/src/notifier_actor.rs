@@ -106,6 +106,7 @@ impl NotifierHandle {
             seeded_epoch: None,
             looking: false,
             look_again: false,
+            look_at_many: false,
             followed: None,
             keeping_house: false,
             kept_house: None,
@@ -226,6 +227,8 @@ pub struct NotifierActor {
     looking: bool,
     /// Something has happened since it began.
     look_again: bool,
+    /// A message had room for all that the last look found of its chat.
+    look_at_many: bool,
     /// When a wake-up was last followed.
     followed: Option<Instant>,
     /// The outbox is being put right.

@@ -1,6 +1,7 @@
 //! Looking for what may be sent now.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,9 +14,11 @@ use crate::ports::{OutboxError, Peek, RecentSend, WaitingNotice};
 
 /// Calls to Telegram at the same time.
 const MAX_UNDER_WAY: usize = 64;
-/// Notices of one chat that are looked at for one message: it has room for more than fifty cancellations without a
-/// reason, but for some seven new orders of eight lines only. What was read and had no room is read again.
-const PER_CHAT: i64 = 60;
+/// Notices of one chat that are looked at for one message. It has room for some seven new orders of eight lines, so
+/// that most looks need not find more; what was read and had no room is read again.
+const FEW: i64 = 16;
+/// As many are looked at when a message has room for all of the few: more than fifty cancellations without a reason.
+const MANY: i64 = 60;
 /// How often the outbox is put right.
 const KEEP_HOUSE_EVERY: Duration = Duration::from_secs(10);
 /// The outbox answers sooner or never.
@@ -25,7 +28,8 @@ const LIMIT: Duration = Duration::from_secs(15);
 enum Found {
     /// This node has just become the leader: what was sent before.
     Recent(Vec<RecentSend>),
-    Notices(Vec<WaitingNotice>),
+    /// At most so many of each chat, and those that belong to them.
+    Notices(Vec<WaitingNotice>, i64),
 }
 
 /// Wake-ups that come so soon after one that was followed are followed together.
@@ -81,7 +85,7 @@ impl NotifierActor {
         context.spawn(looking.into_actor(self).map(move |found, actor, context| {
             actor.looking = false;
             let has_begun = actor.found(epoch, found, context);
-            if has_begun || actor.look_again {
+            if has_begun || actor.look_again || actor.look_at_many {
                 actor.look(context);
             }
         }));
@@ -94,18 +98,20 @@ impl NotifierActor {
         now: Instant,
     ) -> impl Future<Output = Result<Found, OutboxError>> + use<> {
         let outbox = Arc::clone(&self.outbox);
+        let per_chat = if mem::take(&mut self.look_at_many) { MANY } else { FEW };
         let peek = Peek {
             except_chats: self.pacing.closed_chats(now),
             served_chats: self.pacing.served(),
             chats: i64::try_from(places).unwrap_or(i64::MAX),
-            per_chat: PER_CHAT,
+            per_chat,
         };
         async move {
             let looking = async {
                 if !is_seeded {
                     return outbox.recent().await.map(Found::Recent);
                 }
-                outbox.peek(peek).await.map(Found::Notices)
+                let notices = outbox.peek(peek).await?;
+                Ok(Found::Notices(notices, per_chat))
             };
             within_limit(looking).await
         }
@@ -146,11 +152,19 @@ impl NotifierActor {
                 false
             }
             // The right to begin has ended while the outbox was looked at.
-            Ok(Found::Notices(_)) if self.epoch() != Some(epoch) => false,
-            Ok(Found::Notices(notices)) => {
+            Ok(Found::Notices(..)) if self.epoch() != Some(epoch) => false,
+            Ok(Found::Notices(notices, per_chat)) => {
                 let mut has_begun = false;
                 for (chat_id, notices) in group(notices) {
-                    has_begun |= self.send(epoch, chat_id, &notices, context);
+                    let parts = self.message_of(&notices);
+                    let tells_all = parts.last().is_some_and(|last| last.notice_ids.len() == notices.len());
+                    let is_limited = i64::try_from(notices.len()).is_ok_and(|found| found >= per_chat);
+                    if tells_all && is_limited && per_chat < MANY {
+                        // The next look finds what it has room for besides; other chats have begun by then.
+                        self.look_at_many = true;
+                    } else {
+                        has_begun |= self.send(epoch, chat_id, parts, &notices, context);
+                    }
                 }
                 has_begun
             }

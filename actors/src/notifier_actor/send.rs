@@ -55,15 +55,8 @@ pub(super) enum TurnEnd {
 }
 
 impl NotifierActor {
-    /// Sends the first message of what waits for a chat, and returns whether it did; the rest waits for
-    /// its next turn.
-    pub(super) fn send(
-        &mut self,
-        epoch: i64,
-        chat_id: i64,
-        waiting: &[WaitingNotice],
-        context: &mut Context<Self>,
-    ) -> bool {
+    /// The first message of what waits for a chat, with all its parts.
+    pub(super) fn message_of(&self, waiting: &[WaitingNotice]) -> Vec<Rendered> {
         let mut parts = Vec::new();
         for rendered in self.messenger.render(waiting) {
             let is_complete = !rendered.notice_ids.is_empty();
@@ -72,6 +65,18 @@ impl NotifierActor {
                 break;
             }
         }
+        parts
+    }
+
+    /// Sends a message of what waits for a chat, and returns whether it did; the rest waits for its next turn.
+    pub(super) fn send(
+        &mut self,
+        epoch: i64,
+        chat_id: i64,
+        parts: Vec<Rendered>,
+        waiting: &[WaitingNotice],
+        context: &mut Context<Self>,
+    ) -> bool {
         let Some(last) = parts.last() else { return false };
         if !self.pacing.has_room(chat_id, parts.len(), Instant::now()) {
             return false;

@@ -27,6 +27,7 @@ struct Faults {
     is_readonly: bool,
     gone: HashSet<i64>,
     claims: usize,
+    most_found: usize,
     keeping_house_takes: Duration,
 }
 
@@ -124,6 +125,12 @@ impl MemoryOutbox {
     #[must_use]
     pub fn claims(&self) -> usize {
         self.faults().claims
+    }
+
+    /// The most notices that one look found.
+    #[must_use]
+    pub fn most_found(&self) -> usize {
+        self.faults().most_found
     }
 
     /// The rows as they are.
@@ -256,7 +263,13 @@ fn waiting(row: Row) -> Option<WaitingNotice> {
 impl Outbox for MemoryOutbox {
     fn peek(&self, request: Peek) -> BoxFuture<'static, Result<Vec<WaitingNotice>, OutboxError>> {
         let outbox = self.clone();
-        async move { Ok(outbox.peek_now(&request)) }.boxed()
+        async move {
+            let found = outbox.peek_now(&request);
+            let mut faults = outbox.faults();
+            faults.most_found = faults.most_found.max(found.len());
+            Ok(found)
+        }
+        .boxed()
     }
 
     fn claim(&self, epoch: i64, chat_id: i64, notice_ids: Vec<i64>) -> BoxFuture<'static, Result<(), OutboxError>> {

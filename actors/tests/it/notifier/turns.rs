@@ -5,7 +5,7 @@ use std::time::Duration;
 use orderhook_actors::testkit::RowState;
 use tokio::time::Instant;
 
-use super::{GROUP, Node, PRIVATE, assert_told_once_in_order, run, seconds};
+use super::{GROUP, Node, OTHER, PRIVATE, assert_told_once_in_order, run, seconds};
 
 #[test]
 fn a_wake_up_right_after_a_commit_sends_at_once() {
@@ -79,6 +79,35 @@ fn what_gathers_is_merged_and_told_once_in_order() {
                 assert!(gap > seconds(1) && gap < Duration::from_millis(1500), "{gap:?}");
             }
         }
+    });
+}
+
+#[test]
+fn many_short_notices_go_in_one_message() {
+    run(async |outbox, messenger| {
+        messenger.merge_up_to(50);
+        outbox.add(PRIVATE, 40);
+        outbox.add(OTHER, 3);
+        let node = Node::start(1, &outbox, &messenger);
+        outbox.all_settled().await;
+        node.idle().await;
+        for chat_id in [PRIVATE, OTHER] {
+            assert_told_once_in_order(&outbox, &messenger, chat_id);
+            assert_eq!(messenger.taken(chat_id).len(), 1);
+        }
+    });
+}
+
+#[test]
+fn of_a_flood_only_so_many_are_read_as_most_messages_hold() {
+    run(async |outbox, messenger| {
+        outbox.add(PRIVATE, 200);
+        let node = Node::start(1, &outbox, &messenger);
+        outbox.all_settled().await;
+        node.idle().await;
+        assert_told_once_in_order(&outbox, &messenger, PRIVATE);
+        assert_eq!(messenger.taken(PRIVATE).len(), 20);
+        assert!(outbox.most_found() <= 20, "{}", outbox.most_found());
     });
 }
 
