@@ -2,9 +2,9 @@
 -- round trip. Nothing of a commit is written unless its order still had the version it was judged by.
 -- Answers the orders that it won; who is not among them has lost its version.
 --
--- $1 arrivals, $2 orders, $3 the node, $4 stock, $stores the stores of which staff are told ($5 beside stock, else
--- $4). Arrivals, orders and stock are sorted by order id bytewise, so that two nodes can never lock the same orders
--- in opposite order: first all new ones, then all known ones.
+-- $1 arrivals, $2 orders, $3 the node, $4 stock; $notices what staff are told, and $stores of which stores ($5 and
+-- $6 beside stock, else $4 and $5). Arrivals, orders, stock and notices are sorted by order id bytewise, so that two
+-- nodes can never lock the same orders in opposite order: first all new ones, then all known ones.
 --
 -- A delivery that is stored already (a second try by nginx, or a commit whose outcome was unknown) fails the
 -- statement by its unique key: passing over it would move the order without its event.
@@ -78,7 +78,7 @@ recorded AS (
     )
     SELECT delivery_id, order_id, order_version, event, event_type, received_at, sm_timestamp,
            outcome, notes, errors, $3::text, request_id, replay_of, replayed_by, body, notice
-    FROM unnest($1::group_commit_arrival[])
+    FROM unnest($1::group_commit_event[])
     WHERE order_version IS NULL OR order_id IN (SELECT order_id FROM won)
 )
 -- only with stock
@@ -111,12 +111,11 @@ recorded AS (
     ) AS target
 ), told AS (
     INSERT INTO notices (delivery_id, order_id, store_id, role, chat_id, kind, state)
-    SELECT arrival.delivery_id, arrival.order_id, arrival.store_id, targets.role, targets.chat_id,
-           arrival.notice_kind, CASE WHEN targets.chat_id IS NULL THEN 'no_chat' ELSE 'pending' END
-    FROM unnest($1::group_commit_arrival[]) AS arrival
-    JOIN won ON won.order_id = arrival.order_id
-    JOIN targets ON targets.store_id = arrival.store_id
-    WHERE arrival.notice_kind IS NOT NULL
+    SELECT notice.delivery_id, notice.order_id, notice.store_id, targets.role, targets.chat_id,
+           notice.kind, CASE WHEN targets.chat_id IS NULL THEN 'no_chat' ELSE 'pending' END
+    FROM unnest($notices::group_commit_notice[]) AS notice
+    JOIN won ON won.order_id = notice.order_id
+    JOIN targets ON targets.store_id = notice.store_id
 )
 -- end
 SELECT order_id, number FROM won

@@ -74,13 +74,14 @@ impl Parts {
             }
         }
         // Numbers of parameters have no gaps.
-        statement.replace("$stores", if self.stock { "$5" } else { "$4" })
+        let (notices, stores) = if self.stock { ("$5", "$6") } else { ("$4", "$5") };
+        statement.replace("$notices", notices).replace("$stores", stores)
     }
 }
 
-/// An arrival as the type `group_commit_arrival`.
+/// An arrival as the type `group_commit_event`.
 #[derive(Debug, ToSql)]
-#[postgres(name = "group_commit_arrival")]
+#[postgres(name = "group_commit_event")]
 struct ArrivalRow<'a> {
     delivery_id: Uuid,
     order_id: Option<&'a str>,
@@ -97,8 +98,6 @@ struct ArrivalRow<'a> {
     replayed_by: Option<&'a str>,
     body: &'a [u8],
     notice: Option<StoredJson<&'a Notice>>,
-    notice_kind: Option<&'a str>,
-    store_id: Option<&'a str>,
 }
 
 /// Why a body was rejected, as the journal keeps it.
@@ -127,12 +126,6 @@ impl<'a> ArrivalRow<'a> {
             replayed_by: arrival.replay.as_ref().map(|replay| replay.by.as_str()),
             body: &arrival.body,
             notice: commit.notice.as_ref().map(StoredJson),
-            notice_kind: commit.notice.as_ref().map(|notice| notice.kind().as_str()),
-            store_id: commit
-                .order
-                .as_ref()
-                .and_then(|order| order.document.as_ref())
-                .map(|document| document.store_id.as_str()),
         }
     }
 }
@@ -218,12 +211,23 @@ struct StockRow<'a> {
     moved_at: DateTime<Utc>,
 }
 
-/// What one transaction writes, apart from the outbox, which the statement fills by itself.
+/// What staff are told as the type `group_commit_notice`; the statement finds the chats.
+#[derive(Debug, ToSql)]
+#[postgres(name = "group_commit_notice")]
+struct NoticeRow<'a> {
+    delivery_id: Uuid,
+    order_id: &'a str,
+    store_id: &'a str,
+    kind: &'a str,
+}
+
+/// What one transaction writes.
 #[derive(Debug, Default)]
 pub(crate) struct BatchRows<'a> {
     arrivals: Vec<ArrivalRow<'a>>,
     orders: Vec<OrderRow<'a>>,
     stock: Vec<StockRow<'a>>,
+    notices: Vec<NoticeRow<'a>>,
     /// The stores of which staff are told something, each once.
     told_stores: Vec<&'a str>,
     parts: Parts,
@@ -241,13 +245,7 @@ impl<'a> BatchRows<'a> {
 
     /// Appends one commit. They come sorted by order id, and at most one of each order.
     pub(crate) fn push(&mut self, commit: &'a Commit) {
-        let arrival = ArrivalRow::new(commit);
-        if commit.notice.is_some() {
-            self.parts.notices = true;
-            let untold = arrival.store_id.filter(|store_id| !self.told_stores.contains(store_id));
-            self.told_stores.extend(untold);
-        }
-        self.arrivals.push(arrival);
+        self.arrivals.push(ArrivalRow::new(commit));
         let Some(order) = &commit.order else { return };
         self.parts.new_orders |= order.version == 1;
         self.parts.known_orders |= order.version > 1;
@@ -262,6 +260,20 @@ impl<'a> BatchRows<'a> {
             quantity: movement.quantity.decimal(),
             moved_at: commit.arrival.received_at,
         }));
+        let (Some(notice), Some(document)) = (&commit.notice, &order.document) else {
+            return;
+        };
+        let store_id = document.store_id.as_str();
+        self.parts.notices = true;
+        self.notices.push(NoticeRow {
+            delivery_id: commit.arrival.delivery_id.0,
+            order_id: order.id.as_str(),
+            store_id,
+            kind: notice.kind().as_str(),
+        });
+        if !self.told_stores.contains(&store_id) {
+            self.told_stores.push(store_id);
+        }
     }
 
     /// The statement with only the parts that this batch needs.
@@ -281,7 +293,7 @@ impl<'a> BatchRows<'a> {
             parameters.push(&self.stock);
         }
         if self.parts.notices {
-            parameters.push(&self.told_stores);
+            parameters.extend([&self.notices as &(dyn ToSql + Sync), &self.told_stores]);
         }
         parameters
     }
@@ -302,8 +314,8 @@ mod tests {
             }
             let statement = parts.statement();
             let used = |parameter: usize| statement.contains(&format!("${parameter}::"));
-            let parameters = 3 + usize::from(parts.stock) + usize::from(parts.notices);
-            for parameter in 1..=5 {
+            let parameters = 3 + usize::from(parts.stock) + 2 * usize::from(parts.notices);
+            for parameter in 1..=6 {
                 assert_eq!(used(parameter), parameter <= parameters, "${parameter} of {parts:?}");
             }
             assert!(!statement.contains("$s") && !statement.contains("--"), "{statement}");
