@@ -169,6 +169,11 @@ fn describe() {
         Unit::Seconds,
         "The shortest wait for a transaction in the last 50 ms, in seconds; above a sixteenth of the answer deadline hooks are refused"
     );
+    describe_gauge!(
+        actors::TURN_WAIT_SECONDS,
+        Unit::Seconds,
+        "The shortest wait for a turn on the threads that read hooks in the last 40 ms, in seconds; above 0.025 hooks are refused while many are inside"
+    );
     describe_gauge!(actors::ORDERS_ACTIVE, "Order actors alive in this process");
     describe_counter!(
         actors::ORDER_ACTORS_TOTAL,
@@ -303,6 +308,7 @@ fn register_zeros() {
     }
     for name in [
         actors::STANDING_WAIT_SECONDS,
+        actors::TURN_WAIT_SECONDS,
         actors::ORDERS_ACTIVE,
         actors::COMMITS_IN_FLIGHT,
         HOOKS_IN_FLIGHT,

@@ -7,12 +7,20 @@
 //! interval must say the same. Then hooks are refused at the door, `order.created` last of all: without an answer
 //! to it SM cancels a real order, everything else is only told again.
 //!
+//! The threads that read hooks can be behind as well, and nothing that is counted inside shows it: who waits for a
+//! turn there has not been read. So a look comes by again and again and waits for its turn like everybody else.
+//! When even the shortest of these waits was long for two intervals, what may be repeated is refused until the
+//! threads have caught up: whoever is refused learns it early, and is not refused after a wait.
+//!
 //! A queue also grows old when the database stands still. That is no lack of capacity, and another node may
 //! reach a database that this one does not: the refusal says so ([`DeliverError`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+// The clock of the timers, so that tests move both together.
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::error::DeliverError;
 use crate::mailbox::MailboxStats;
@@ -36,16 +44,27 @@ pub struct Admission {
     /// The mailboxes of the persistence actors.
     waiting: Arc<MailboxStats>,
     started: Instant,
-    /// When the running interval began, in microseconds since `started`.
+    /// For a transaction.
+    commit_wait: StandingWait,
+    /// For a turn on the threads that read hooks.
+    turn_wait: StandingWait,
+    /// When the last transaction was committed, in microseconds since `started`.
+    committed: AtomicU64,
+}
+
+/// The least that everybody waited for something lately.
+#[derive(Debug)]
+struct StandingWait {
+    /// How long an interval lasts, at least.
+    length: Duration,
+    /// When the running interval began, in microseconds since the start.
     interval: AtomicU64,
-    /// The shortest wait of the running interval in microseconds; [`NONE`] when nothing was committed yet.
+    /// The shortest wait of the running interval in microseconds; [`NONE`] when nobody waited yet.
     shortest: AtomicU64,
     /// The shortest wait of the last interval, in microseconds.
     last: AtomicU64,
     /// How long even the luckiest had to wait lately, in microseconds.
     standing: AtomicU64,
-    /// When the last transaction was committed, in microseconds since `started`.
-    committed: AtomicU64,
 }
 
 const NONE: u64 = u64::MAX;
@@ -53,6 +72,11 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// An interval ends with the first transaction that begins after its time. One of this length says that none
 /// began meanwhile.
 const STOOD_STILL: Duration = Duration::from_millis(150);
+/// How often each thread's turns are looked at, and for how long the shortest wait is looked for.
+const TURN_LOOK: Duration = Duration::from_millis(10);
+const TURN_INTERVAL: Duration = Duration::from_millis(20);
+/// Beyond this wait for a turn, hooks are refused: half of the time within which a refusal should come.
+const LONGEST_TURN: Duration = Duration::from_millis(25);
 
 impl Admission {
     /// Admits everything until hooks wait.
@@ -62,10 +86,8 @@ impl Admission {
             batch_rows,
             waiting,
             started: Instant::now(),
-            interval: AtomicU64::new(0),
-            shortest: AtomicU64::new(NONE),
-            last: AtomicU64::new(0),
-            standing: AtomicU64::new(0),
+            commit_wait: StandingWait::new(INTERVAL),
+            turn_wait: StandingWait::new(TURN_INTERVAL),
             committed: AtomicU64::new(0),
         })
     }
@@ -76,6 +98,11 @@ impl Admission {
     /// [`DeliverError::Busy`] over capacity, [`DeliverError::Unavailable`] when nothing is committed any more.
     pub fn admit(&self, importance: Importance) -> Result<(), DeliverError> {
         let inside = self.waiting.depth();
+        // With so few inside, turns are late because the machine does something else: refusing would help nobody.
+        let is_crowded = inside >= self.batch_rows / 4;
+        if is_crowded && importance == Importance::Other && self.turn_wait() > LONGEST_TURN {
+            return Err(self.refusal());
+        }
         // Whatever the last interval was like: whoever comes now is in the next transaction. After a stall of
         // the database this is what a node with little traffic finds.
         if inside < self.batch_rows {
@@ -88,37 +115,80 @@ impl Admission {
         if inside < most_inside && self.standing() <= longest_wait {
             return Ok(());
         }
+        Err(self.refusal())
+    }
+
+    fn refusal(&self) -> DeliverError {
         let committed = Duration::from_micros(self.committed.load(Ordering::Relaxed));
         if self.started.elapsed().saturating_sub(committed) > self.answer_time / 4 {
-            return Err(DeliverError::Unavailable);
+            DeliverError::Unavailable
+        } else {
+            DeliverError::Busy
         }
-        Err(DeliverError::Busy)
     }
 
     /// How long even the luckiest hook waited for its transaction in the last interval, or in the last two when
     /// no transaction began for a while.
     #[must_use]
     pub fn standing(&self) -> Duration {
-        Duration::from_micros(self.standing.load(Ordering::Relaxed))
+        Duration::from_micros(self.commit_wait.standing.load(Ordering::Relaxed))
+    }
+
+    /// How long even the luckiest waited for a turn on the threads that read hooks, in the last two intervals.
+    #[must_use]
+    pub fn turn_wait(&self) -> Duration {
+        Duration::from_micros(self.turn_wait.standing.load(Ordering::Relaxed))
+    }
+
+    /// Looks at the turns of the thread that it runs on, for ever.
+    pub(crate) async fn watch_turns(self: Arc<Self>) {
+        let mut looks = tokio::time::interval(TURN_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = looks.tick().await;
+            self.waited_for_turn(due.elapsed(), self.started.elapsed());
+        }
+    }
+
+    fn waited_for_turn(&self, wait: Duration, now: Duration) {
+        // Once is nothing: the machine had the thread wait, or a burst was answered.
+        self.turn_wait.waited(wait, now, |_length| true);
     }
 
     /// A transaction begins now; its hooks must be committed by these deadlines.
-    pub(crate) fn transaction_begins(&self, deadlines: impl Iterator<Item = Instant>) {
-        let now = Instant::now();
+    pub(crate) fn transaction_begins(&self, deadlines: impl Iterator<Item = std::time::Instant>) {
         let Some(latest) = deadlines.max() else { return };
-        let left = latest.saturating_duration_since(now);
-        self.waited(self.answer_time.saturating_sub(left), now);
+        let left = latest.saturating_duration_since(Instant::now().into_std());
+        self.waited_for_transaction(self.answer_time.saturating_sub(left), self.started.elapsed());
+    }
+
+    fn waited_for_transaction(&self, wait: Duration, now: Duration) {
+        self.commit_wait.waited(wait, now, |length| length > STOOD_STILL);
     }
 
     /// A transaction has committed.
     pub(crate) fn transaction_committed(&self) {
         self.committed.store(micros(self.started.elapsed()), Ordering::Relaxed);
     }
+}
 
-    fn waited(&self, shortest: Duration, now: Instant) {
-        self.shortest.fetch_min(micros(shortest), Ordering::Relaxed);
-        let (now, began) = (micros(now - self.started), self.interval.load(Ordering::Relaxed));
-        if now.saturating_sub(began) < micros(INTERVAL) {
+impl StandingWait {
+    const fn new(length: Duration) -> Self {
+        Self {
+            length,
+            interval: AtomicU64::new(0),
+            shortest: AtomicU64::new(NONE),
+            last: AtomicU64::new(0),
+            standing: AtomicU64::new(0),
+        }
+    }
+
+    /// Somebody waited so long, until `now`, counted from the start. Whether the interval before must say the same
+    /// may depend on how long this one was.
+    fn waited(&self, wait: Duration, now: Duration, asks_for_two: impl FnOnce(Duration) -> bool) {
+        self.shortest.fetch_min(micros(wait), Ordering::Relaxed);
+        let (now, began) = (micros(now), self.interval.load(Ordering::Relaxed));
+        if now.saturating_sub(began) < micros(self.length) {
             return;
         }
         // Whoever moves the interval on closes it; the others have counted in either of the two.
@@ -129,8 +199,12 @@ impl Admission {
             let shortest = self.shortest.swap(NONE, Ordering::Relaxed);
             if shortest != NONE {
                 let before = self.last.swap(shortest, Ordering::Relaxed);
-                let stood_still = now.saturating_sub(began) > micros(STOOD_STILL);
-                let standing = if stood_still { shortest.min(before) } else { shortest };
+                let length = Duration::from_micros(now.saturating_sub(began));
+                let standing = if asks_for_two(length) {
+                    shortest.min(before)
+                } else {
+                    shortest
+                };
                 self.standing.store(standing, Ordering::Relaxed);
             }
         }
@@ -165,8 +239,8 @@ mod tests {
     /// Intervals of one wait each.
     fn waits(admission: &Admission, millis: &[u64]) {
         for (interval, millis) in millis.iter().enumerate() {
-            let now = admission.started + INTERVAL * u32::try_from(interval + 1).unwrap();
-            admission.waited(Duration::from_millis(*millis), now);
+            let now = INTERVAL * u32::try_from(interval + 1).unwrap();
+            admission.waited_for_transaction(Duration::from_millis(*millis), now);
         }
     }
 
@@ -196,9 +270,8 @@ mod tests {
     #[test]
     fn one_that_did_not_wait_shows_that_the_node_keeps_up() {
         let (admission, _) = admission(BATCH_ROWS);
-        let within = admission.started + INTERVAL / 2;
-        admission.waited(Duration::from_millis(1), within);
-        admission.waited(Duration::from_millis(900), admission.started + INTERVAL);
+        admission.waited_for_transaction(Duration::from_millis(1), INTERVAL / 2);
+        admission.waited_for_transaction(Duration::from_millis(900), INTERVAL);
         assert_eq!(admission.admit(Importance::Other), Ok(()));
     }
 
@@ -206,11 +279,11 @@ mod tests {
     fn a_disk_that_stood_still_once_is_no_lack_of_capacity() {
         let (admission, _) = admission(BATCH_ROWS);
         waits(&admission, &[3]);
-        let later = |millis| admission.started + INTERVAL + Duration::from_millis(millis);
-        admission.waited(Duration::from_millis(400), later(400));
+        let later = |millis| INTERVAL + Duration::from_millis(millis);
+        admission.waited_for_transaction(Duration::from_millis(400), later(400));
         assert_eq!(admission.admit(Importance::Other), Ok(()));
         // It goes on like this.
-        admission.waited(Duration::from_millis(300), later(800));
+        admission.waited_for_transaction(Duration::from_millis(300), later(800));
         assert_eq!(admission.standing(), Duration::from_millis(300));
         assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
     }
@@ -229,6 +302,46 @@ mod tests {
         let (admission, _) = admission(BOUND / 2);
         assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
         assert_eq!(admission.admit(Importance::Created), Ok(()));
+    }
+
+    #[test]
+    fn when_every_turn_is_late_those_who_can_come_again_are_refused() {
+        let (admission, stats) = admission(BATCH_ROWS / 2);
+        let turns = |from: u32, millis: [u64; 2]| {
+            for (interval, millis) in (from..).zip(millis) {
+                admission.waited_for_turn(Duration::from_millis(millis), TURN_INTERVAL * interval);
+            }
+        };
+        // One of two says nothing.
+        turns(1, [2, 80]);
+        assert_eq!(admission.admit(Importance::Other), Ok(()));
+        turns(3, [80, 40]);
+        assert_eq!(admission.turn_wait(), Duration::from_millis(40));
+        assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
+        assert_eq!(admission.admit(Importance::Created), Ok(()));
+        // Nobody is inside for whose sake they could be refused.
+        for _ in 0..BATCH_ROWS / 2 {
+            stats.left(0, 1, BOUND);
+        }
+        assert_eq!(admission.admit(Importance::Other), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_waits_for_its_turn_like_everybody() {
+        let (admission, _) = admission(0);
+        tokio::spawn(Arc::clone(&admission).watch_turns());
+        tokio::time::sleep(INTERVAL * 4).await;
+        assert_eq!(admission.turn_wait(), Duration::ZERO);
+        for _ in 0..4 {
+            // Whatever was due in this time has its turn after it.
+            tokio::time::advance(INTERVAL).await;
+            tokio::task::yield_now().await;
+        }
+        assert!(
+            admission.turn_wait() >= INTERVAL - TURN_LOOK,
+            "{:?}",
+            admission.turn_wait()
+        );
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub const MAILBOX_REFUSED_TOTAL: &str = "orderhook_mailbox_refused_total";
 /// The shortest time that a hook waited for its transaction in the last interval with any; above a sixteenth of
 /// the answer deadline the node refuses hooks. Gauge.
 pub const STANDING_WAIT_SECONDS: &str = "orderhook_standing_wait_seconds";
+/// The shortest time that a hook waited lately for its turn on the threads that read hooks; above 25 ms the node
+/// refuses what can come again. Gauge.
+pub const TURN_WAIT_SECONDS: &str = "orderhook_turn_wait_seconds";
 /// Order actors alive. Gauge.
 pub const ORDERS_ACTIVE: &str = "orderhook_orders_active";
 /// Order actors that were started, retired, lost to a panic, or took their state from a stored row, by

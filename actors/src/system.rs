@@ -72,6 +72,9 @@ impl Actors {
             settings.persistence.batch_rows,
             Arc::clone(&persistence_stats),
         );
+        for arbiter in arbiters {
+            arbiter.spawn(Arc::clone(&admission).watch_turns());
+        }
         let persistence = PersistenceHandle::start(
             arbiters,
             settings.persistence,

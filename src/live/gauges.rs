@@ -33,6 +33,7 @@ impl Node {
         gauge!(actors::ORDERS_ACTIVE).set(self.actors().orders.active() as f64);
         let mailboxes = self.mailboxes();
         gauge!(actors::STANDING_WAIT_SECONDS).set(self.standing_wait(&mailboxes));
+        gauge!(actors::TURN_WAIT_SECONDS).set(self.actors().admission.turn_wait());
         for mailbox in mailboxes {
             gauge!(actors::MAILBOX_DEPTH, "actor" => mailbox.actor).set(mailbox.depth as f64);
             gauge!(actors::MAILBOX_BOUND, "actor" => mailbox.actor).set(mailbox.bound as f64);

@@ -59,6 +59,8 @@ pub struct Seen {
     pub queue_refusals: u64,
     /// How long even the luckiest hook waits for its transaction.
     pub standing_wait: Duration,
+    /// How long it waits for a turn on the threads that read hooks.
+    pub turn_wait: Duration,
     /// A hook not committed by then is answered 503.
     pub answer_deadline: Duration,
     /// Orders whose queue is at least half full.
@@ -228,7 +230,8 @@ fn refusals(seen: &Seen, reasons: &mut Vec<Reason>) {
     refused(
         seen.busy - by_queues,
         format!(
-            "the node is over capacity, even the luckiest hook waits {} ms for its transaction",
+            "the node is over capacity, even the luckiest hook waits {} ms for its turn and {} ms for its transaction",
+            seen.turn_wait.as_millis(),
             seen.standing_wait.as_millis()
         ),
         "Commits below take long: PostgreSQL is slow. They do not: more comes than this node can take, add one. \

@@ -78,6 +78,8 @@ struct State<'a> {
     hooks_in_flight: usize,
     /// How long even the luckiest hook waits for its transaction.
     standing_wait_micros: u64,
+    /// How long it waits for a turn on the threads that read hooks.
+    turn_wait_micros: u64,
     commits_in_flight: usize,
     /// Connections to PostgreSQL: those that all share, and those of the writers.
     pools: [PoolShown; 2],
@@ -214,6 +216,7 @@ fn look(node: &Node, memory: &mut Memory, busiest: &[BusyOrder]) {
         busiest_orders: busiest,
         hooks_in_flight: node.hooks_in_flight(),
         standing_wait_micros: u64::try_from(node.standing_wait(&mailboxes).as_micros()).unwrap_or(u64::MAX),
+        turn_wait_micros: u64::try_from(node.actors().admission.turn_wait().as_micros()).unwrap_or(u64::MAX),
         commits_in_flight: live.commits.in_flight(),
         pools,
         process: (viewers > 0).then(process),

@@ -117,6 +117,7 @@ pub(super) fn seen(
         busy: recent.sum(|during| during.hooks.busy),
         queue_refusals: recent.sum(|during| during.queue_refusals),
         standing_wait: node.standing_wait(mailboxes),
+        turn_wait: node.actors().admission.turn_wait(),
         answer_deadline: live.limits.answer_deadline,
         crowded_orders: of("order").map_or(0, |mailbox| mailbox.half_full),
         order_queue: live.limits.order_queue,

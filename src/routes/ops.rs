@@ -99,6 +99,9 @@ struct MailboxesShown {
     /// How long even the luckiest hook waits for its transaction now; above a sixteenth of the answer deadline
     /// hooks are refused.
     standing_wait_micros: u64,
+    /// How long it waits for a turn on the threads that read hooks; above 25 ms they are refused while many are
+    /// inside.
+    turn_wait_micros: u64,
     /// The sender of this node.
     notifier: orderhook_actors::notifier_actor::NotifierShown,
     /// Orders whose events wait: the deepest first, then those that have stood the longest.
@@ -120,6 +123,7 @@ pub(crate) async fn mailboxes(node: web::Data<Node>) -> HttpResponse {
     let shown = MailboxesShown {
         node: node.name.to_string(),
         standing_wait_micros: u64::try_from(node.standing_wait(&mailboxes).as_micros()).unwrap_or(u64::MAX),
+        turn_wait_micros: u64::try_from(node.actors().admission.turn_wait().as_micros()).unwrap_or(u64::MAX),
         mailboxes,
         orders_active: node.actors().orders.active(),
         notifier: node.notifier.shown(),

@@ -14,6 +14,7 @@ fn well() -> Seen {
         busy: 0,
         queue_refusals: 0,
         standing_wait: Duration::ZERO,
+        turn_wait: Duration::ZERO,
         answer_deadline: Duration::from_secs(2),
         crowded_orders: 0,
         order_queue: 128,
@@ -103,7 +104,7 @@ fn whatever_wakes_somebody_up_is_red() {
         (seen.busy, seen.standing_wait) = (151, Duration::from_millis(140));
     });
     assert!(
-        colour == Colour::Red && text.contains("even the luckiest hook waits 140 ms"),
+        colour == Colour::Red && text.contains("and 140 ms for its transaction"),
         "{text}"
     );
     let (colour, text) = with(|seen| seen.nobody_sends = Duration::from_secs(31));
