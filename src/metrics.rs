@@ -172,7 +172,7 @@ fn describe() {
     describe_gauge!(
         actors::TURN_WAIT_SECONDS,
         Unit::Seconds,
-        "The shortest wait for a turn on the threads that read hooks in the last 40 ms, in seconds; above 0.025 hooks are refused while many are inside"
+        "The shortest wait for a turn on the threads that read hooks in the last two looks at it, in seconds; above 0.025 all but order.created are refused while many commits are inside"
     );
     describe_gauge!(actors::ORDERS_ACTIVE, "Order actors alive in this process");
     describe_counter!(

@@ -188,8 +188,8 @@ pub struct Mailboxes {
     /// How long even the luckiest hook waits for its transaction now, in microseconds; above a sixteenth of the
     /// answer deadline hooks are refused.
     standing_wait_micros: u64,
-    /// How long it waits for a turn on the threads that read hooks, in microseconds; above 25 000 hooks are refused
-    /// while many are inside.
+    /// How long even the luckiest hook waits for a turn on the threads that read hooks, in microseconds; above
+    /// 25 000 all but `order.created` are refused while many commits are inside.
     turn_wait_micros: u64,
     /// The sender of this node: its epoch while it is the leader, what is under way, what fails.
     #[schema(value_type = Object)]

@@ -9,8 +9,8 @@
 //!
 //! The threads that read hooks can be behind as well, and nothing that is counted inside shows it: who waits for a
 //! turn there has not been read. So a look comes by again and again and waits for its turn like everybody else.
-//! When even the shortest of these waits was long for two intervals, what may be repeated is refused until the
-//! threads have caught up: whoever is refused learns it early, and is not refused after a wait.
+//! When many are inside, and even the shortest of these waits was long in two intervals, what may be repeated is
+//! refused until the threads have caught up. The refusal waits for a turn as well: it should not wait for long.
 //!
 //! A queue also grows old when the database stands still. That is no lack of capacity, and another node may
 //! reach a database that this one does not: the refusal says so ([`DeliverError`]).
@@ -77,6 +77,8 @@ const TURN_LOOK: Duration = Duration::from_millis(10);
 const TURN_INTERVAL: Duration = Duration::from_millis(20);
 /// Beyond this wait for a turn, hooks are refused: half of the time within which a refusal should come.
 const LONGEST_TURN: Duration = Duration::from_millis(25);
+/// More commits than these transactions hold must be inside for that.
+const CROWD_BATCHES: usize = 2;
 
 impl Admission {
     /// Admits everything until hooks wait.
@@ -98,11 +100,6 @@ impl Admission {
     /// [`DeliverError::Busy`] over capacity, [`DeliverError::Unavailable`] when nothing is committed any more.
     pub fn admit(&self, importance: Importance) -> Result<(), DeliverError> {
         let inside = self.waiting.depth();
-        // With so few inside, turns are late because the machine does something else: refusing would help nobody.
-        let is_crowded = inside >= self.batch_rows / 4;
-        if is_crowded && importance == Importance::Other && self.turn_wait() > LONGEST_TURN {
-            return Err(self.refusal());
-        }
         // Whatever the last interval was like: whoever comes now is in the next transaction. After a stall of
         // the database this is what a node with little traffic finds.
         if inside < self.batch_rows {
@@ -112,7 +109,11 @@ impl Admission {
             Importance::Created => (self.answer_time * 3 / 4, self.waiting.bound()),
             Importance::Other => (self.answer_time / 16, self.waiting.bound() / 2),
         };
-        if inside < most_inside && self.standing() <= longest_wait {
+        // With few inside, turns are late because the machine does something else: refusing would help nobody.
+        let is_behind = importance == Importance::Other
+            && inside > self.batch_rows * CROWD_BATCHES
+            && self.turn_wait() > LONGEST_TURN;
+        if inside < most_inside && self.standing() <= longest_wait && !is_behind {
             return Ok(());
         }
         Err(self.refusal())
@@ -151,6 +152,11 @@ impl Admission {
     }
 
     fn waited_for_turn(&self, wait: Duration, now: Duration) {
+        // Another thread has told of the same time already.
+        if micros(now.saturating_sub(wait)) < self.turn_wait.interval.load(Ordering::Relaxed) {
+            self.turn_wait.shortest.fetch_min(micros(wait), Ordering::Relaxed);
+            return;
+        }
         // Once is nothing: the machine had the thread wait, or a burst was answered.
         self.turn_wait.waited(wait, now, |_length| true);
     }
@@ -304,25 +310,36 @@ mod tests {
         assert_eq!(admission.admit(Importance::Created), Ok(()));
     }
 
+    /// The last look of each interval waited so long, others did not come.
+    fn turns(admission: &Admission, millis: &[u64]) {
+        let mut now = Duration::ZERO;
+        for millis in millis {
+            let wait = Duration::from_millis(*millis);
+            now += TURN_INTERVAL.max(wait);
+            admission.waited_for_turn(wait, now);
+        }
+    }
+
     #[test]
     fn when_every_turn_is_late_those_who_can_come_again_are_refused() {
-        let (admission, stats) = admission(BATCH_ROWS / 2);
-        let turns = |from: u32, millis: [u64; 2]| {
-            for (interval, millis) in (from..).zip(millis) {
-                admission.waited_for_turn(Duration::from_millis(millis), TURN_INTERVAL * interval);
-            }
-        };
-        // One of two says nothing.
-        turns(1, [2, 80]);
-        assert_eq!(admission.admit(Importance::Other), Ok(()));
-        turns(3, [80, 40]);
+        let crowd = BATCH_ROWS * CROWD_BATCHES + 1;
+        let (admission, stats) = admission(crowd);
+        turns(&admission, &[2, 80, 40]);
         assert_eq!(admission.turn_wait(), Duration::from_millis(40));
         assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
         assert_eq!(admission.admit(Importance::Created), Ok(()));
         // Nobody is inside for whose sake they could be refused.
-        for _ in 0..BATCH_ROWS / 2 {
-            stats.left(0, 1, BOUND);
-        }
+        stats.left(0, 1, BOUND);
+        assert_eq!(admission.admit(Importance::Other), Ok(()));
+    }
+
+    #[test]
+    fn one_stall_says_nothing_whoever_tells_of_it() {
+        let (admission, _) = admission(BATCH_ROWS * CROWD_BATCHES + 1);
+        turns(&admission, &[2, 80]);
+        // On another thread it was over a little later.
+        admission.waited_for_turn(Duration::from_millis(101), Duration::from_millis(121));
+        assert_eq!(admission.turn_wait(), Duration::from_millis(2));
         assert_eq!(admission.admit(Importance::Other), Ok(()));
     }
 

@@ -27,6 +27,8 @@ const CLAIM: &str = include_str!("../../sql/queries/outbox_claim.sql");
 const RECENT: &str = include_str!("../../sql/queries/outbox_recent.sql");
 /// What this build cannot read waits so long for a node that can; others of its chat are told meanwhile.
 const UNREADABLE_WAITS: TimeDelta = TimeDelta::hours(1);
+/// Beyond so many of one chat no further ones are asked for.
+const MOST_OF_A_CHAT: i64 = 1000;
 /// What is left by then is for the next time: meanwhile chats can hardly come or leave.
 const HOUSE_KEPT_FOR: Duration = Duration::from_secs(3);
 const STATE: &str = include_str!("../../sql/queries/outbox_state.sql");
@@ -132,20 +134,38 @@ impl Outbox for PostgresOutbox {
     }
 }
 
+/// What is left to a newer build takes no place of what can be told: as many more are asked for.
 async fn peek(client: &Object, request: &Peek) -> Result<Vec<WaitingNotice>, tokio_postgres::Error> {
+    let mut left_out = 0;
+    loop {
+        let per_chat = request.per_chat + left_out;
+        let (waiting, left) = readable(client, request, per_chat).await?;
+        let left_now = i64::try_from(left.len()).unwrap_or(i64::MAX);
+        if left_now <= left_out || per_chat >= MOST_OF_A_CHAT {
+            for (notice_id, untold) in left {
+                tracing::warn!(notice_id, %untold, "a notice is left to a newer build");
+            }
+            return Ok(waiting);
+        }
+        left_out = left_now;
+    }
+}
+
+/// One look: the rows that tell something, and those that a newer build may be able to read.
+async fn readable(
+    client: &Object,
+    request: &Peek,
+    per_chat: i64,
+) -> Result<(Vec<WaitingNotice>, Vec<(i64, Untold)>), tokio_postgres::Error> {
     let statement = client.prepare_cached(PEEK).await?;
     let rows = client
         .query(
             &statement,
-            &[
-                &request.except_chats,
-                &request.chats,
-                &request.per_chat,
-                &request.served_chats,
-            ],
+            &[&request.except_chats, &request.chats, &per_chat, &request.served_chats],
         )
         .await?;
     let mut waiting = Vec::with_capacity(rows.len());
+    let mut left = Vec::new();
     for row in &rows {
         let untold = match waiting_notice(row) {
             Ok(notice) => {
@@ -157,7 +177,7 @@ async fn peek(client: &Object, request: &Peek) -> Result<Vec<WaitingNotice>, tok
         let notice_id: i64 = row.get("notice_id");
         let age = Utc::now() - row.get::<_, DateTime<Utc>>("created_at");
         if matches!(untold, Untold::Unreadable(_)) && age < UNREADABLE_WAITS {
-            tracing::warn!(notice_id, %untold, "a notice is left to a newer build");
+            left.push((notice_id, untold));
             continue;
         }
         // Such a row would stand before its chat for ever.
@@ -167,7 +187,7 @@ async fn peek(client: &Object, request: &Peek) -> Result<Vec<WaitingNotice>, tok
             count(row, "failed");
         }
     }
-    Ok(waiting)
+    Ok((waiting, left))
 }
 
 /// Why a row tells nothing.

@@ -52,7 +52,7 @@ function showTiles() {
     tile("Answer time p99", millis(milliseconds(p99)), "p50 " + millis(milliseconds(p50)), p99 >= hello.answer_deadline_ms * 1000 ? "bad" : ""),
     tile("Not in time", short(late), "in 15 min, " + short(state.hooks_late) + " since the start", figures.latest("late") ? "bad" : late ? "warn" : ""),
     tile("In mailboxes", short(depth), "standing wait " + millis(state.standing_wait_micros / 1000) + ", turn " + millis(state.turn_wait_micros / 1000) + ", " + short(refused) + " refused",
-      state.standing_wait_micros * 16 > hello.answer_deadline_ms * 1000 ? "warn" : ""),
+      state.standing_wait_micros * 16 > hello.answer_deadline_ms * 1000 || state.turn_wait_micros > 25000 ? "warn" : ""),
     tile("Commits", el("span", {}, short(commits), el("small", {}, " /s")), (commits ? short(rows / commits) + " rows each, " : "") + state.commits_in_flight + " under way"),
     outbox === null ? tile("Outbox", "–", state.outbox_read_at ? "not known since " + moment(state.outbox_read_at) : "not known yet", "warn")
       : tile("Outbox", short(outbox.pending) + (outbox.pending < hello.outbox_counted ? "" : "+"), outbox.pending ? "oldest " + span(outbox.oldest_seconds) : "nothing waits", outbox.oldest_seconds > hello.outbox_limit_s ? "warn" : ""),

@@ -99,8 +99,8 @@ struct MailboxesShown {
     /// How long even the luckiest hook waits for its transaction now; above a sixteenth of the answer deadline
     /// hooks are refused.
     standing_wait_micros: u64,
-    /// How long it waits for a turn on the threads that read hooks; above 25 ms they are refused while many are
-    /// inside.
+    /// How long even the luckiest hook waits for a turn on the threads that read hooks; above 25 ms all but
+    /// `order.created` are refused while many commits are inside.
     turn_wait_micros: u64,
     /// The sender of this node.
     notifier: orderhook_actors::notifier_actor::NotifierShown,

@@ -7,7 +7,7 @@ use orderhook::db::outbox::outbox_state;
 use orderhook_actors::ports::{Outbox, Peek};
 use orderhook_domain::notice::NoticeKind;
 
-use crate::fixture::{Fixture, ids, retry, sent};
+use crate::fixture::{Fixture, ids, peek, retry, sent};
 
 #[tokio::test]
 async fn a_chat_with_ten_thousand_notices_hides_no_other() {
@@ -120,6 +120,23 @@ async fn a_notice_whose_facts_are_gone_fails_and_stops_nobody() {
     let stored = fixture.stored(unreadable).await;
     assert_eq!(stored.state, "failed");
     assert!(stored.last_error.unwrap().starts_with("the facts cannot be read"));
+}
+
+#[tokio::test]
+async fn notices_for_a_newer_build_take_no_place_of_others() {
+    let fixture = Fixture::create().await;
+    fixture.subscribe("S", "pickers", 1).await;
+    for number in 0..5 {
+        fixture.waits_for(&format!("N{number}"), 1).await;
+    }
+    fixture
+        .execute("UPDATE order_arrivals SET notice = '{\"kind\": \"poem\"}'")
+        .await;
+    let first = fixture.waits_for("H1", 1).await;
+    let second = fixture.waits_for("H2", 1).await;
+    fixture.waits_for("H3", 1).await;
+    let two = Peek { per_chat: 2, ..peek() };
+    assert_eq!(ids(&fixture.outbox.peek(two).await.unwrap()), [first, second]);
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! Bounds that really refuse, and depths that come back to zero.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
 use orderhook_actors::error::DeliverError;
+use orderhook_actors::system::Actors;
 use orderhook_actors::testkit::MemoryOrderStore;
 use orderhook_domain::event::EventKind;
-use std::time::{Duration, Instant};
 
 use crate::support::{content, created, hook, hook_until, settings, with_actors};
 
@@ -100,6 +103,30 @@ fn waiting_and_handling_are_measured() {
             let message = &mailbox.messages[0];
             assert_eq!((message.wait.count, message.handle.count), (3, 3), "{}", mailbox.actor);
             assert!(message.handle.max_micros >= message.handle.mean_micros);
+        }
+    });
+}
+
+#[test]
+fn a_thread_that_has_no_end_of_work_is_seen_to_be_behind() {
+    const PIECE: Duration = Duration::from_millis(60);
+    actix_rt::System::new().block_on(async {
+        let actors = Actors::start(
+            settings(),
+            &[actix_rt::Arbiter::current()],
+            Arc::new(MemoryOrderStore::default()),
+            &(Arc::new(|| {}) as _),
+        );
+        assert_eq!(actors.admission.turn_wait(), Duration::ZERO);
+        let mut pieces = 0;
+        while actors.admission.turn_wait() < PIECE / 2 {
+            assert!(pieces < 100, "nobody looks at the turns of this thread");
+            pieces += 1;
+            let until = Instant::now() + PIECE;
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+            tokio::task::yield_now().await;
         }
     });
 }

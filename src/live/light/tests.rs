@@ -102,9 +102,10 @@ fn whatever_wakes_somebody_up_is_red() {
     assert!(colour == Colour::Red && text.contains("3000 of 3000"), "{text}");
     let (colour, text) = with(|seen| {
         (seen.busy, seen.standing_wait) = (151, Duration::from_millis(140));
+        seen.turn_wait = Duration::from_millis(30);
     });
     assert!(
-        colour == Colour::Red && text.contains("and 140 ms for its transaction"),
+        colour == Colour::Red && text.contains("waits 30 ms for its turn and 140 ms for its transaction"),
         "{text}"
     );
     let (colour, text) = with(|seen| seen.nobody_sends = Duration::from_secs(31));
