@@ -3,6 +3,7 @@
 pub(super) mod settle;
 mod told;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -134,15 +135,20 @@ impl Outbox for PostgresOutbox {
     }
 }
 
-/// What is left to a newer build takes no place of what can be told: as many more are asked for.
+/// What is left to a newer build takes no place of what can be told: as many more are asked for as the chat has
+/// that has the most of it.
 async fn peek(client: &Object, request: &Peek) -> Result<Vec<WaitingNotice>, tokio_postgres::Error> {
     let mut left_out = 0;
     loop {
         let per_chat = request.per_chat + left_out;
         let (waiting, left) = readable(client, request, per_chat).await?;
-        let left_now = i64::try_from(left.len()).unwrap_or(i64::MAX);
+        let mut by_chat = HashMap::<i64, i64>::new();
+        for (chat_id, ..) in &left {
+            *by_chat.entry(*chat_id).or_default() += 1;
+        }
+        let left_now = by_chat.into_values().max().unwrap_or_default();
         if left_now <= left_out || per_chat >= MOST_OF_A_CHAT {
-            for (notice_id, untold) in left {
+            for (_, notice_id, untold) in left {
                 tracing::warn!(notice_id, %untold, "a notice is left to a newer build");
             }
             return Ok(waiting);
@@ -151,12 +157,12 @@ async fn peek(client: &Object, request: &Peek) -> Result<Vec<WaitingNotice>, tok
     }
 }
 
-/// One look: the rows that tell something, and those that a newer build may be able to read.
+/// One look: the rows that tell something, and those that a newer build may be able to read, by chat and id.
 async fn readable(
     client: &Object,
     request: &Peek,
     per_chat: i64,
-) -> Result<(Vec<WaitingNotice>, Vec<(i64, Untold)>), tokio_postgres::Error> {
+) -> Result<(Vec<WaitingNotice>, Vec<(i64, i64, Untold)>), tokio_postgres::Error> {
     let statement = client.prepare_cached(PEEK).await?;
     let rows = client
         .query(
@@ -177,7 +183,7 @@ async fn readable(
         let notice_id: i64 = row.get("notice_id");
         let age = Utc::now() - row.get::<_, DateTime<Utc>>("created_at");
         if matches!(untold, Untold::Unreadable(_)) && age < UNREADABLE_WAITS {
-            left.push((notice_id, untold));
+            left.push((row.get("chat_id"), notice_id, untold));
             continue;
         }
         // Such a row would stand before its chat for ever.
