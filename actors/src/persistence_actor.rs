@@ -2,8 +2,10 @@
 //!
 //! There is no timer. A commit that finds no flush running starts one at once; under load the batches
 //! grow by themselves. While one flush runs another follows it only when enough has gathered for it to be
-//! worth its price, so that neither PostgreSQL nor this process waits for the other. An order always goes
-//! to the same actor, and waits for its commit there, so that a batch never holds two commits of one order.
+//! worth its price, so that neither PostgreSQL nor this process waits for the other. Only behind a lone commit
+//! the next follows at once: with so little traffic nobody joins it while it waits, and PostgreSQL can begin it
+//! without having to answer first. An order always goes to the same actor, and waits for its commit there, so
+//! that a batch never holds two commits of one order.
 
 mod fair_queue;
 mod flush;
@@ -29,7 +31,8 @@ pub struct PersistenceSettings {
     pub actors: usize,
     /// The most transactions of one actor that are under way at once.
     pub under_way: usize,
-    /// How many commits must wait for another transaction to be sent, for each that is under way.
+    /// How many commits must wait for another transaction to be sent, for each that is under way; one when a lone
+    /// commit is all that is under way.
     pub further_batch_rows: usize,
     /// Commits that may wait in one actor; beyond that a hook is refused.
     pub queue: usize,
@@ -171,6 +174,8 @@ struct Gathered {
     queue: FairQueue<Pending>,
     /// Transactions under way.
     flushing: usize,
+    /// The commits in them.
+    flushing_rows: usize,
 }
 
 /// A commit that waits for its transaction. It keeps its place in the mailbox until it is answered.
@@ -208,25 +213,41 @@ impl Lane {
     async fn write(self: Arc<Self>, batch: Vec<Pending>) {
         let mut next = Some(batch);
         while let Some(batch) = next {
+            let rows = batch.len();
             let flushing = AssertUnwindSafe(flush::flush(&self.outside, batch)).catch_unwind();
             if flushing.await.is_err() {
                 // Its hooks are answered as by an actor that died; those who wait go on.
                 tracing::error!("a group commit panicked");
             }
-            self.gathered().flushing -= 1;
-            next = self.next_batch();
+            next = self.ended(rows);
         }
+    }
+
+    /// A transaction with so many commits has ended. What has gathered, if another may start now.
+    fn ended(&self, rows: usize) -> Option<Vec<Pending>> {
+        let mut gathered = self.gathered();
+        gathered.flushing -= 1;
+        gathered.flushing_rows -= rows;
+        self.next_of(&mut gathered)
     }
 
     /// What has gathered, if a transaction may start now.
     fn next_batch(&self) -> Option<Vec<Pending>> {
-        let mut gathered = self.gathered();
-        let worth_it = (gathered.flushing * self.settings.further_batch_rows).max(1);
+        self.next_of(&mut self.gathered())
+    }
+
+    fn next_of(&self, gathered: &mut Gathered) -> Option<Vec<Pending>> {
+        let worth_it = match gathered.flushing_rows {
+            0 | 1 => 1,
+            _ => gathered.flushing * self.settings.further_batch_rows,
+        };
         if gathered.flushing >= self.settings.under_way || gathered.queue.len() < worth_it {
             return None;
         }
+        let batch = self.take(&mut gathered.queue);
         gathered.flushing += 1;
-        Some(self.take(&mut gathered.queue))
+        gathered.flushing_rows += batch.len();
+        Some(batch)
     }
 
     fn take(&self, queue: &mut FairQueue<Pending>) -> Vec<Pending> {
