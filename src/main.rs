@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use orderhook::cli::Cli;
+use orderhook::telemetry;
 
 /// Many small pieces per hook, and with several threads a hook may end on another one than it began on: the
 /// system's allocator pays for both. It asks for no huge pages (`no_thp`): the kernel joins pages into them when it
@@ -12,7 +13,9 @@ use orderhook::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    Cli::parse().run().unwrap_or_else(|error| {
+    let ended = Cli::parse().run();
+    telemetry::flush();
+    ended.unwrap_or_else(|error| {
         eprintln!("orderhook: {error:#}");
         ExitCode::FAILURE
     })

@@ -7,21 +7,29 @@
 //! ("hook answered"; what is refused for capacity has none), of a commit that failed with it, and of the
 //! message that told staff of it ("staff were told"). Each failure is logged once, where it is handled.
 
-use std::io::IsTerminal;
+mod lines;
 
-use tracing_subscriber::filter::{ParseError, Targets};
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogArgs, LogFormat};
+use lines::Lines;
 
-/// Starts logging to standard error, once per process; a second call keeps the first.
+/// Those of this process.
+static LINES: Lines = Lines::new();
+
+/// Starts logging to standard error, once per process; a second call keeps the first. Call [`flush`] before the
+/// process ends.
 ///
 /// # Errors
-/// The directives cannot be parsed.
-pub fn start(args: &LogArgs) -> Result<(), ParseError> {
+/// The directives cannot be parsed, or there is no thread to be had.
+pub fn start(args: &LogArgs) -> anyhow::Result<()> {
     let wanted: Targets = args.log.parse()?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Waiting);
     let registry = tracing_subscriber::registry().with(wanted);
     let started = match args.log_format {
         LogFormat::Json => {
@@ -33,14 +41,36 @@ pub fn start(args: &LogArgs) -> Result<(), ParseError> {
             registry.with(lines).try_init()
         }
         LogFormat::Pretty => {
-            let lines = lines
-                .with_target(false)
-                .with_ansi(std::io::stderr().is_terminal())
-                .compact();
+            let lines = lines.with_target(false).with_ansi(io::stderr().is_terminal()).compact();
             registry.with(lines).try_init()
         }
     };
     // Several nodes in one test process share the first subscriber.
-    let _ = started;
+    if started.is_ok() {
+        std::thread::Builder::new().name("log".to_owned()).spawn(|| {
+            LINES.write_to(io::stderr(), |lost| {
+                tracing::warn!(lost, "the log stood still, lines are lost")
+            })
+        })?;
+    }
     Ok(())
+}
+
+/// Writes the lines that still wait. Without a reader it gives up after a second.
+pub fn flush() {
+    LINES.flush(Duration::from_secs(1));
+}
+
+/// A line joins those that wait to be written.
+struct Waiting;
+
+impl Write for Waiting {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        LINES.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

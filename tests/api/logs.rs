@@ -88,7 +88,7 @@ async fn everything_that_can_be_said(format: &str) -> String {
     node.accepted(with_lines("order.created", "H2", &[("A", "1")])).await;
     node.logs("a message was not sent and is tried again").await;
     node.logs("what staff say cannot be read now").await;
-    node.killed_log()
+    node.ended_log()
 }
 
 async fn nothing_secret(format: &str) {
@@ -131,7 +131,7 @@ async fn every_hook_is_one_line_with_order_event_outcome_and_duration() {
     let hook = node.hook(fixture("d01-order-created-full.json"));
     hook.header("X-Request-Id", "0123456789abcdef").send().await.unwrap();
     node.accepted(bare("order.paid", "H0000000101")).await;
-    let log = node.killed_log();
+    let log = node.ended_log();
     let lines = lines(&log, "hook answered");
     assert_eq!(lines.len(), 2);
     let told = |line: &Value| ["order_id", "event", "outcome", "status"].map(|key| line[key].clone());
@@ -190,7 +190,7 @@ async fn a_hook_whose_caller_has_gone_away_leaves_its_line_and_is_stored_all_the
         tokio::task::yield_now().await;
     }
     assert_eq!(node.metric("orderhook_answers_late_total", &[]).await.to_string(), "1");
-    let log = node.killed_log();
+    let log = node.ended_log();
     let line = &lines(&log, "hook not answered: its caller has gone away")[0];
     let told = ["order_id", "event", "outcome"].map(|key| line[key].clone());
     assert_eq!(told, [json!("H1"), json!("paid"), json!("abandoned")]);
@@ -214,7 +214,7 @@ async fn one_request_id_finds_the_answer_the_failed_commit_and_the_notice() {
     node.logs("staff were told").await;
     refuse(&database, "H2").await;
     assert_eq!(send("request-of-a-bad-one", "H2").await, 503);
-    let log = node.killed_log();
+    let log = node.ended_log();
     // Each thing once, a failure too, and each with the request's id.
     let said = |request_id: &str| -> Vec<(String, String)> {
         log.lines()
@@ -261,7 +261,7 @@ async fn what_is_wrong_with_an_order_names_the_request_that_showed_it() {
     node.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
     let other = node.hook(with_lines("order.created", "H1", &[("B", "1")]));
     other.header("X-Request-Id", "another-list").send().await.unwrap();
-    let log = node.killed_log();
+    let log = node.ended_log();
     let told = &lines(&log, "an order contradicts itself; staff may hold a wrong list")[0];
     let told = ["request_id", "order_id", "conflict"].map(|key| told[key].clone());
     assert_eq!(told, [json!("another-list"), json!("H1"), json!("created_composition")]);
@@ -281,7 +281,7 @@ async fn a_batch_that_fails_names_the_requests_in_it() {
     client.execute(others, &[]).await.unwrap();
     let hook = node.hook(bare("order.received", "H1")).header("X-Request-Id", "abc123");
     assert_eq!(hook.send().await.unwrap().status(), 503);
-    let log = node.killed_log();
+    let log = node.ended_log();
     let refused = lines(&log, "a batch was refused: the database is away");
     assert_eq!(refused.len(), 1, "{log}");
     assert_eq!(
@@ -302,7 +302,7 @@ async fn an_order_id_cannot_forge_a_line() {
     node.accepted(with_lines("order.created", forged, &[("A", "1")])).await;
     // A contradiction is a line of its own.
     node.accepted(with_lines("order.created", forged, &[("B", "1")])).await;
-    let log = node.killed_log();
+    let log = node.ended_log();
     assert!(log.contains("an order contradicts itself"), "{log}");
     let forged = log.lines().find(|line| line.starts_with("2026-11-24T11:40:05Z"));
     assert_eq!(forged, None);

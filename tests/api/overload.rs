@@ -59,7 +59,7 @@ async fn over_capacity_other_events_are_sent_back_and_created_is_not() {
     app.accepted(bare("order.paid", "H1")).await;
     // What is refused for capacity is counted, and told together.
     app.logs("hooks were refused for capacity").await;
-    let log = app.killed_log();
+    let log = app.ended_log();
     let told = log
         .lines()
         .filter(|line| line.contains("hooks were refused for capacity"));

@@ -222,7 +222,15 @@ impl TestProcess {
         assert!(status.success());
     }
 
-    /// Kills the process and returns everything that it logged.
+    /// Has the process end by itself and returns everything that it logged.
+    pub fn ended_log(&mut self) -> String {
+        self.signal("TERM");
+        self.wait();
+        self.reading.take().unwrap().join().unwrap();
+        self.log()
+    }
+
+    /// Kills the process and returns what it logged until a moment before.
     pub fn killed_log(&mut self) -> String {
         self.kill();
         self.reading.take().unwrap().join().unwrap();

@@ -1,0 +1,210 @@
+//! Lines of the log on their way to standard error.
+//!
+//! A write for each line costs its hook thread as much as half of the parsing, and waits as long as the reader of
+//! the log stands still: every hook would wait with it, until SM cancels the orders. So whoever logs only appends
+//! to what waits, and one thread writes all of it a moment later. When the reader stands still for so long that
+//! too much waits, lines are lost, and the next one that is read says how many. A process that is killed takes its
+//! last moment with it; one that ends writes what waits (see [`Lines::flush`]).
+
+use std::io::Write;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long lines gather. Nobody who reads a log notices it.
+const MOMENT: Duration = Duration::from_millis(20);
+/// The most bytes that wait for the reader: a second of the log of a busy node.
+const MOST_WAITING: usize = 8 << 20;
+/// A buffer that a burst has made larger than this goes back to the allocator.
+const USUALLY_WAITING: usize = 256 << 10;
+
+/// The lines that wait, and who waits for them.
+pub(super) struct Lines {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+struct Waiting {
+    lines: Vec<u8>,
+    /// Lines that found no room since that was last told.
+    lost: u64,
+    /// Lines are being written at this moment.
+    is_writing: bool,
+    /// Somebody waits until everything is written.
+    in_a_hurry: bool,
+}
+
+impl Lines {
+    pub(super) const fn new() -> Self {
+        let waiting = Waiting {
+            lines: Vec::new(),
+            lost: 0,
+            is_writing: false,
+            in_a_hurry: false,
+        };
+        Self {
+            waiting: Mutex::new(waiting),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a line. Never waits for the reader; a line that finds no room is lost and counted.
+    pub(super) fn push(&self, line: &[u8]) {
+        let mut waiting = self.waiting();
+        if waiting.lines.len() + line.len() > MOST_WAITING {
+            waiting.lost += 1;
+            return;
+        }
+        let is_first = waiting.lines.is_empty();
+        waiting.lines.extend_from_slice(line);
+        drop(waiting);
+        if is_first {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Writes lines for ever, as they come. `tell_lost` is called with the number of lines that were lost before
+    /// those that come next.
+    pub(super) fn write_to(&self, mut reader: impl Write, tell_lost: impl Fn(u64)) -> ! {
+        let mut batch = Vec::new();
+        loop {
+            let waiting = self.waiting();
+            let waiting = self
+                .changed
+                .wait_while(waiting, |waiting| waiting.lines.is_empty())
+                .unwrap_or_else(PoisonError::into_inner);
+            let (mut waiting, _) = self
+                .changed
+                .wait_timeout_while(waiting, MOMENT, |waiting| !waiting.in_a_hurry)
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::swap(&mut waiting.lines, &mut batch);
+            let lost = std::mem::take(&mut waiting.lost);
+            waiting.is_writing = true;
+            drop(waiting);
+            // Who closes the log does not want it.
+            let _ = reader.write_all(&batch);
+            batch.clear();
+            batch.shrink_to(USUALLY_WAITING);
+            self.waiting().is_writing = false;
+            self.changed.notify_all();
+            if lost > 0 {
+                tell_lost(lost);
+            }
+        }
+    }
+
+    /// Returns when what waits is written, or after this time: a reader that stands still does not hold up the end
+    /// of the process.
+    pub(super) fn flush(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        let mut waiting = self.waiting();
+        waiting.in_a_hurry = true;
+        self.changed.notify_all();
+        while (waiting.is_writing || !waiting.lines.is_empty()) && Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            (waiting, _) = self
+                .changed
+                .wait_timeout(waiting, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.in_a_hurry = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Came {
+        Written(Vec<u8>),
+        Lost(u64),
+    }
+
+    /// Takes each piece only when the test asks for it.
+    struct Reader(mpsc::SyncSender<Came>);
+
+    impl Write for Reader {
+        fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+            // When the test has ended, the thread ends with the process.
+            let _ = self.0.send(Came::Written(piece.to_vec()));
+            Ok(piece.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Lines with a thread that writes them, and what comes of it.
+    fn lines() -> (&'static Lines, mpsc::Receiver<Came>) {
+        let lines: &Lines = Box::leak(Box::new(Lines::new()));
+        let (come, came) = mpsc::sync_channel(0);
+        thread::spawn(move || {
+            lines.write_to(Reader(come.clone()), |lost| {
+                let _ = come.send(Came::Lost(lost));
+            })
+        });
+        (lines, came)
+    }
+
+    #[test]
+    fn lines_come_out_in_their_order() {
+        let (lines, came) = lines();
+        let mut pushed = Vec::new();
+        for number in 0..1000 {
+            let line = format!("line {number}\n");
+            pushed.extend_from_slice(line.as_bytes());
+            lines.push(line.as_bytes());
+        }
+        let mut written = Vec::new();
+        while written.len() < pushed.len() {
+            match came.recv_timeout(LONG).unwrap() {
+                Came::Written(piece) => written.extend(piece),
+                Came::Lost(lost) => panic!("{lost} lost"),
+            }
+        }
+        assert_eq!(written, pushed);
+    }
+
+    #[test]
+    fn a_reader_that_stands_still_holds_up_nobody_and_is_told_what_it_lost() {
+        let (lines, came) = lines();
+        let line = [b'x'; 1024];
+        // One piece may be with the reader, as much can wait, and then there is no room.
+        let pushed = 2 * MOST_WAITING / line.len() + 7;
+        for _ in 0..pushed {
+            lines.push(&line);
+        }
+        lines.flush(Duration::from_millis(1));
+        let (mut written, mut lost) = (0, 0);
+        while written / line.len() + lost < pushed {
+            match came.recv_timeout(LONG).unwrap() {
+                Came::Written(piece) => written += piece.len(),
+                Came::Lost(some) => lost += usize::try_from(some).unwrap(),
+            }
+        }
+        assert!(lost >= 7, "{lost}");
+        assert_eq!(written / line.len() + lost, pushed);
+    }
+
+    #[test]
+    fn a_flush_returns_when_everything_is_written() {
+        let (lines, came) = lines();
+        lines.push(b"the last words\n");
+        let reader = thread::spawn(move || came.recv_timeout(LONG).unwrap());
+        lines.flush(LONG);
+        let waiting = lines.waiting();
+        assert!(waiting.lines.is_empty() && !waiting.is_writing);
+        drop(waiting);
+        assert_eq!(reader.join().unwrap(), Came::Written(b"the last words\n".to_vec()));
+    }
+}
