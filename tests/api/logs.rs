@@ -158,6 +158,24 @@ async fn every_hook_is_one_line_with_order_event_outcome_and_duration() {
 }
 
 #[actix_rt::test]
+#[expect(
+    clippy::await_holding_lock,
+    reason = "the thread that reads the log shall wait for it"
+)]
+async fn a_log_that_nobody_reads_holds_up_no_hook_and_loses_nothing_soon() {
+    // Their lines are several times what a pipe holds.
+    const HOOKS: usize = 1500;
+    let database = TestDatabase::create().await;
+    let mut node = TestProcess::start(database.url(), &[]).await;
+    let nobody_reads = node.unread_log();
+    for number in 0..HOOKS {
+        node.accepted(bare("order.paid", &format!("H{number}"))).await;
+    }
+    drop(nobody_reads);
+    assert_eq!(lines(&node.ended_log(), "hook answered").len(), HOOKS);
+}
+
+#[actix_rt::test]
 async fn a_hook_whose_caller_has_gone_away_leaves_its_line_and_is_stored_all_the_same() {
     let database = TestDatabase::create().await;
     let mut node = TestProcess::start(database.url(), &["--answer-deadline", "4s"]).await;
