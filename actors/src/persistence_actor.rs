@@ -219,29 +219,27 @@ impl Lane {
                 // Its hooks are answered as by an actor that died; those who wait go on.
                 tracing::error!("a group commit panicked");
             }
-            next = self.ended(rows);
+            self.ended(rows);
+            next = self.next_batch();
         }
     }
 
-    /// A transaction with so many commits has ended. What has gathered, if another may start now.
-    fn ended(&self, rows: usize) -> Option<Vec<Pending>> {
+    /// A transaction with so many commits has ended.
+    fn ended(&self, rows: usize) {
         let mut gathered = self.gathered();
         gathered.flushing -= 1;
         gathered.flushing_rows -= rows;
-        self.next_of(&mut gathered)
     }
 
     /// What has gathered, if a transaction may start now.
     fn next_batch(&self) -> Option<Vec<Pending>> {
-        self.next_of(&mut self.gathered())
-    }
-
-    fn next_of(&self, gathered: &mut Gathered) -> Option<Vec<Pending>> {
-        let worth_it = match gathered.flushing_rows {
-            0 | 1 => 1,
-            _ => gathered.flushing * self.settings.further_batch_rows,
+        let mut gathered = self.gathered();
+        let worth_it = if gathered.flushing_rows > 1 {
+            gathered.flushing * self.settings.further_batch_rows
+        } else {
+            1
         };
-        if gathered.flushing >= self.settings.under_way || gathered.queue.len() < worth_it {
+        if gathered.flushing >= self.settings.under_way || gathered.queue.len() < worth_it.max(1) {
             return None;
         }
         let batch = self.take(&mut gathered.queue);

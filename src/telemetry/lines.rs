@@ -1,14 +1,14 @@
 //! Lines of the log on their way to standard error.
 //!
-//! A write for each line costs its hook thread as much as half of the parsing, and waits as long as the reader of
-//! the log stands still: every hook would wait with it, until SM cancels the orders. So whoever logs only appends
+//! A write for each line costs its hook thread nearly a third of what parsing costs, and waits as long as the reader
+//! of the log stands still: every hook would wait with it, until SM cancels the orders. So whoever logs only appends
 //! to what waits, and one thread writes all of it a moment later. When the reader stands still for so long that
 //! too much waits, lines are lost, and the next one that is read says how many. A process that is killed takes its
 //! last moment with it; one that ends writes what waits (see [`Lines::flush`]).
 
 use std::io::Write;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long lines gather. Nobody who reads a log notices it.
 const MOMENT: Duration = Duration::from_millis(20);
@@ -66,8 +66,8 @@ impl Lines {
         }
     }
 
-    /// Writes lines for ever, as they come. `tell_lost` is called with the number of lines that were lost before
-    /// those that come next.
+    /// Writes lines for ever, as they come. `tell_lost` is called with the number of lines that were lost since
+    /// there was no room, as soon as there is some again: what it logs stands where they would have stood.
     pub(super) fn write_to(&self, mut reader: impl Write, tell_lost: impl Fn(u64)) -> ! {
         let mut batch = Vec::new();
         loop {
@@ -84,32 +84,29 @@ impl Lines {
             let lost = std::mem::take(&mut waiting.lost);
             waiting.is_writing = true;
             drop(waiting);
+            if lost > 0 {
+                tell_lost(lost);
+            }
             // Who closes the log does not want it.
             let _ = reader.write_all(&batch);
             batch.clear();
             batch.shrink_to(USUALLY_WAITING);
             self.waiting().is_writing = false;
             self.changed.notify_all();
-            if lost > 0 {
-                tell_lost(lost);
-            }
         }
     }
 
     /// Returns when what waits is written, or after this time: a reader that stands still does not hold up the end
     /// of the process.
     pub(super) fn flush(&self, limit: Duration) {
-        let until = Instant::now() + limit;
         let mut waiting = self.waiting();
         waiting.in_a_hurry = true;
         self.changed.notify_all();
-        while (waiting.is_writing || !waiting.lines.is_empty()) && Instant::now() < until {
-            let left = until.saturating_duration_since(Instant::now());
-            (waiting, _) = self
-                .changed
-                .wait_timeout(waiting, left)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+        let is_unwritten = |waiting: &mut Waiting| waiting.is_writing || !waiting.lines.is_empty();
+        let (mut waiting, _) = self
+            .changed
+            .wait_timeout_while(waiting, limit, is_unwritten)
+            .unwrap_or_else(PoisonError::into_inner);
         waiting.in_a_hurry = false;
     }
 }
@@ -185,13 +182,19 @@ mod tests {
             lines.push(&line);
         }
         lines.flush(Duration::from_millis(1));
-        let (mut written, mut lost) = (0, 0);
+        let (mut written, mut lost, mut told_last) = (0, 0, false);
         while written / line.len() + lost < pushed {
-            match came.recv_timeout(LONG).unwrap() {
+            let next = came.recv_timeout(LONG).unwrap();
+            told_last = matches!(next, Came::Lost(_));
+            match next {
                 Came::Written(piece) => written += piece.len(),
                 Came::Lost(some) => lost += usize::try_from(some).unwrap(),
             }
         }
+        assert!(
+            !told_last,
+            "when these lines were read, there might be no room again to tell of the lost"
+        );
         assert!(lost >= 7, "{lost}");
         assert_eq!(written / line.len() + lost, pushed);
     }

@@ -226,13 +226,17 @@ impl TestProcess {
     pub fn ended_log(&mut self) -> String {
         self.signal("TERM");
         self.wait();
-        self.reading.take().unwrap().join().unwrap();
-        self.log()
+        self.whole_log()
     }
 
     /// Kills the process and returns what it logged until a moment before.
     pub fn killed_log(&mut self) -> String {
         self.kill();
+        self.whole_log()
+    }
+
+    /// Read to the end of the pipe.
+    fn whole_log(&mut self) -> String {
         self.reading.take().unwrap().join().unwrap();
         self.log()
     }
