@@ -6,6 +6,7 @@
 //! - `traffic`, `sent`: sends them and keeps when each was sent, by whom and when it was acknowledged.
 //! - `rows`, `stored`: what the database and the operations listener then say.
 //! - `check`, `replay`, `answers`, `verdict`: whether that can be; `tests/chaos` judges with the first three.
+//! - `unknown_answers`: what the journal does not tell leaves nothing undecided.
 //!
 //! `ORDERHOOK_HISTORY_SEED` repeats the orders and the plan of a failed run. Which node is faster is
 //! decided by the machine, so a failure prints the history as it was stored.
@@ -33,5 +34,6 @@ mod sent;
 mod stored;
 mod story;
 mod traffic;
+mod unknown_answers;
 mod verdict;
 mod wire;

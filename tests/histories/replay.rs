@@ -1,13 +1,14 @@
 //! The stored history as a serialisation: the reference model does it once more.
 //!
-//! One thing the journal does not tell: when the record of an answer was written. Where the model has to
-//! know whether an earlier answer was on record (rule 5), it is told so or not so by what certainly was,
-//! and tries both where both can be.
+//! One thing the journal does not tell: when the record of an answer was written. Where the model asks
+//! whether an earlier answer was on record (rule 5), it is told so or not so by what certainly was, and goes
+//! both ways where both can be.
 
-use std::collections::{BTreeSet, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Duration, Utc};
-use orderhook_domain::event::{Delivery, EventKind};
+use orderhook_domain::event::Delivery;
 use orderhook_domain::ids::DeliveryId;
 
 use crate::domain::model::{Model, Movement, Step, View};
@@ -20,8 +21,9 @@ pub(crate) const ASSEMBLY_TIME: Duration = Duration::minutes(60);
 /// A single answer that took longer than this may have been too late to count.
 const ANSWERED_IN_TIME: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// More than this many unknowns at once are no test any more.
-const MOST_UNKNOWN: usize = 10;
+/// An event that can have been judged in more ways than this takes longer than a test should; of 50 000
+/// orders of the plan none had more than 32.
+const MOST_WAYS: usize = 1000;
 
 /// One event of the history with what was sent.
 pub(crate) struct Arrived<'a> {
@@ -38,18 +40,6 @@ impl<'a> Arrived<'a> {
             event: sent.hook.event.clone(),
         };
         Self { stored, sent, delivery }
-    }
-
-    fn is(&self, kind: EventKind) -> bool {
-        self.delivery.event.kind == kind
-    }
-
-    fn is_change_without_time(&self) -> bool {
-        self.is(EventKind::Changed) && self.delivery.event.sm_timestamp.is_none()
-    }
-
-    fn says_the_same(&self, other: &Self) -> bool {
-        self.delivery.event.content == other.delivery.event.content
     }
 
     /// Whether the record of this answer was there when `later` was judged; `None` when both can be.
@@ -86,22 +76,18 @@ pub(crate) struct Replayed {
 pub(crate) fn replay(history: &[Arrived<'_>]) -> Result<Vec<Replayed>, String> {
     let mut models = vec![(Model::new(ASSEMBLY_TIME), Vec::new())];
     for (index, arrived) in history.iter().enumerate() {
+        let earlier = &history[..index];
         let mut steps = BTreeSet::new();
+        let mut seen = HashSet::new();
         let mut next: Vec<(Model, Vec<_>)> = Vec::new();
-        let choices = choices(&history[..index], arrived)?;
         for (model, moved) in &models {
-            for recorded in &choices {
-                let mut model = model.clone();
-                let Some(step) = model.judge(&arrived.delivery, recorded) else {
+            for (model, step) in judgements(model, earlier, arrived)? {
+                let Some(step) = step else {
                     steps.insert("refused: too many wait for created".to_owned());
                     continue;
                 };
                 steps.insert(said(&step));
-                let is_known = || {
-                    next.iter()
-                        .any(|(other, _)| format!("{other:?}") == format!("{model:?}"))
-                };
-                if agrees(&step, arrived.stored) && (choices.len() == 1 || !is_known()) {
+                if agrees(&step, arrived.stored) && seen.insert(format!("{model:?}")) {
                     let leaves = step.stock.into_iter().map(|moved| (moved, arrived.stored.received_at));
                     let moved = moved.iter().cloned().chain(leaves).collect();
                     next.push((model, moved));
@@ -123,37 +109,46 @@ pub(crate) fn replay(history: &[Arrived<'_>]) -> Result<Vec<Replayed>, String> {
     Ok(ends.collect())
 }
 
-/// Every set of recorded answers that may have been there when this one was judged.
-fn choices(earlier: &[Arrived<'_>], now: &Arrived<'_>) -> Result<Vec<HashSet<DeliveryId>>, String> {
-    let mut certain = HashSet::new();
-    let mut unknown = Vec::new();
-    let first_created = now.is(EventKind::Created) && !earlier.iter().any(|event| event.is(EventKind::Created));
-    for (index, event) in earlier.iter().enumerate() {
-        let matters = if first_created {
-            // One that waits repeats another one that waits.
-            let repeats = |other: &Arrived<'_>| other.is_change_without_time() && other.says_the_same(event);
-            event.is(EventKind::Changed)
-                && earlier
-                    .iter()
-                    .enumerate()
-                    .any(|(other, it)| other != index && repeats(it))
-        } else {
-            event.is(EventKind::Changed) && now.is_change_without_time() && now.says_the_same(event)
+/// Every way in which this event can have been judged. The model is asked again and again, each time with
+/// the next combination of answers to those of its questions to which both can be the answer: what it does
+/// not ask makes no difference.
+fn judgements(model: &Model, earlier: &[Arrived<'_>], now: &Arrived<'_>) -> Result<Vec<(Model, Option<Step>)>, String> {
+    let known = earlier
+        .iter()
+        .map(|event| (event.delivery.id, event.was_on_record(now)));
+    let known: HashMap<DeliveryId, Option<bool>> = known.collect();
+    let mut ways = Vec::new();
+    // By the order of the questions; the last one that was assumed to be on record is the next that was not.
+    let mut assumed: Vec<(DeliveryId, bool)> = Vec::new();
+    loop {
+        let questions = RefCell::new(assumed);
+        let on_record = |id| {
+            if let Some(certain) = known[&id] {
+                return certain;
+            }
+            let mut asked = questions.borrow_mut();
+            if let Some((_, assumed)) = asked.iter().find(|(before, _)| *before == id) {
+                return *assumed;
+            }
+            asked.push((id, true));
+            true
         };
-        match event.was_on_record(now) {
-            Some(true) => drop(certain.insert(event.delivery.id)),
-            None if matters => unknown.push(event.delivery.id),
-            Some(false) | None => {}
+        let mut model = model.clone();
+        let step = model.judge(&now.delivery, &on_record);
+        ways.push((model, step));
+        assumed = questions.into_inner();
+        while assumed.pop_if(|(_, on_record)| !*on_record).is_some() {}
+        let Some((_, last)) = assumed.last_mut() else {
+            return Ok(ways);
+        };
+        *last = false;
+        if ways.len() == MOST_WAYS {
+            let request_id = &now.sent.request_id;
+            return Err(format!(
+                "{request_id} can have been judged in more than {MOST_WAYS} ways"
+            ));
         }
     }
-    if unknown.len() > MOST_UNKNOWN {
-        return Err(format!("{} answers of unknown record are too many", unknown.len()));
-    }
-    let subsets = (0..1_usize << unknown.len()).rev().map(|bits| {
-        let chosen = unknown.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1);
-        certain.iter().copied().chain(chosen.map(|(_, id)| *id)).collect()
-    });
-    Ok(subsets.collect())
 }
 
 fn agrees(step: &Step, stored: &Event) -> bool {

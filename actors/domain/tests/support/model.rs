@@ -2,8 +2,8 @@
 //!
 //! It keeps the full list of what happened and computes everything anew from it; of the service it
 //! knows the names of things only (kinds, outcomes, notes), none of its decisions.
-//! Feed it every accepted delivery in the order of commits, together with the deliveries whose answer
-//! was on record at that moment; it says what each does and how the order then looks.
+//! Feed it every accepted delivery in the order of commits, together with what tells whether an answer was
+//! on record at that moment; it says what each does and how the order then looks.
 //!
 //! Other test crates include this file by path.
 
@@ -29,8 +29,8 @@ pub mod document;
 mod rules;
 
 use document::{Composition, Sheet};
-pub use rules::Movement;
 use rules::{Act, Verdict, conflicts, is_exact_repeat, marks, restores, sheet, stock, verdict};
+pub use rules::{Movement, OnRecord};
 
 /// What one delivery does.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,14 +85,14 @@ impl Model {
         let mut recorded = HashSet::new();
         let mut steps = Vec::new();
         for (delivery, answered) in history {
-            steps.push(model.judge(delivery, &recorded));
+            steps.push(model.judge(delivery, &|id| recorded.contains(&id)));
             recorded.extend(answered.then_some(delivery.id));
         }
         (model, steps)
     }
 
     /// What this delivery does; `None` when it is refused because too many wait for created.
-    pub fn judge(&mut self, delivery: &Delivery, recorded: &HashSet<DeliveryId>) -> Option<Step> {
+    pub fn judge(&mut self, delivery: &Delivery, on_record: OnRecord<'_>) -> Option<Step> {
         let kind = delivery.event.kind;
         let before = self.acts.len();
         let mut outcome = Outcome::Ignored;
@@ -104,9 +104,9 @@ impl Model {
         if before == 0 && kind != EventKind::Created {
             outcome = self.park(delivery)?;
         } else {
-            self.act(delivery, recorded);
+            self.act(delivery, on_record);
             if before == 0 {
-                self.act_parked(recorded);
+                self.act_parked(on_record);
             }
             outcome = self.outcome_since(before);
         }
@@ -165,7 +165,7 @@ impl Model {
     }
 
     /// Rule 4: the changed by arrival, then paid, received, delivered, cancelled.
-    fn act_parked(&mut self, recorded: &HashSet<DeliveryId>) {
+    fn act_parked(&mut self, on_record: OnRecord<'_>) {
         let parked = std::mem::take(&mut self.parked);
         for kind in [
             EventKind::Changed,
@@ -177,14 +177,14 @@ impl Model {
             let mut of_kind: Vec<_> = parked.iter().filter(|delivery| delivery.event.kind == kind).collect();
             of_kind.sort_by_key(|delivery| delivery.received_at);
             for delivery in of_kind {
-                self.act(delivery, recorded);
+                self.act(delivery, on_record);
             }
         }
     }
 
-    fn act(&mut self, delivery: &Delivery, recorded: &HashSet<DeliveryId>) {
+    fn act(&mut self, delivery: &Delivery, on_record: OnRecord<'_>) {
         let verdict = match delivery.event.kind {
-            EventKind::Changed => verdict(&self.acts, delivery, recorded),
+            EventKind::Changed => verdict(&self.acts, delivery, on_record),
             _ => Verdict::Applied,
         };
         self.acts.push(Act {

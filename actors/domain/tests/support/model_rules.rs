@@ -1,7 +1,5 @@
 //! The rules of section 5 one by one, each a function of the list of what happened.
 
-use std::collections::HashSet;
-
 use orderhook_domain::apply::{Conflict, Note};
 use orderhook_domain::event::{Delivery, EventKind, Total};
 use orderhook_domain::ids::DeliveryId;
@@ -9,6 +7,9 @@ use orderhook_domain::order::Marks;
 use orderhook_domain::quantity::Quantity;
 
 use super::document::Sheet;
+
+/// Whether the answer to this delivery is on record (rule 5); asked only where it decides.
+pub type OnRecord<'a> = &'a dyn Fn(DeliveryId) -> bool;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Movement {
@@ -53,9 +54,9 @@ impl Act {
 }
 
 /// Rule 5 for staleness, rule 2 for closing.
-pub fn verdict(acts: &[Act], change: &Delivery, recorded: &HashSet<DeliveryId>) -> Verdict {
+pub fn verdict(acts: &[Act], change: &Delivery, on_record: OnRecord<'_>) -> Verdict {
     let now = sheet(acts).unwrap();
-    if let Some(note) = staleness(acts, change, recorded) {
+    if let Some(note) = staleness(acts, change, on_record) {
         Verdict::Stale(note)
     } else if now.changed(&change.event.content) == now {
         Verdict::NoDifference
@@ -66,7 +67,7 @@ pub fn verdict(acts: &[Act], change: &Delivery, recorded: &HashSet<DeliveryId>) 
     }
 }
 
-fn staleness(acts: &[Act], change: &Delivery, recorded: &HashSet<DeliveryId>) -> Option<Note> {
+fn staleness(acts: &[Act], change: &Delivery, on_record: OnRecord<'_>) -> Option<Note> {
     let changes: Vec<&Act> = acts.iter().filter(|act| act.is(EventKind::Changed)).collect();
     let already_judged = |act: &&Act| act.delivery.id == change.id || is_exact_repeat(&act.delivery, change);
     if changes.iter().any(already_judged) {
@@ -85,10 +86,10 @@ fn staleness(acts: &[Act], change: &Delivery, recorded: &HashSet<DeliveryId>) ->
     }
     let repeats_unanswered = changes.iter().enumerate().any(|(index, earlier)| {
         earlier.delivery.event.content == change.event.content
-            && !recorded.contains(&earlier.delivery.id)
             && changes[index + 1..]
                 .iter()
                 .any(|since| since.is_change(Verdict::Applied))
+            && !on_record(earlier.delivery.id)
     });
     repeats_unanswered.then_some(Note::LateRepeat)
 }
