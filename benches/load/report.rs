@@ -62,7 +62,7 @@ impl Figures {
 }
 
 /// What is asked of the service: its figure, in terms of which other one, and the bound.
-const RATIOS: [(&str, &str, &str, &str); 12] = [
+const RATIOS: [(&str, &str, &str, &str); 14] = [
     (
         "64 connections, of the PostgreSQL floor",
         "orderhook closed 64 hooks/s",
@@ -134,6 +134,18 @@ const RATIOS: [(&str, &str, &str, &str); 12] = [
         "orderhook closed 64 postgres cpu us/hook",
         "baseline closed 64 postgres cpu us/hook",
         "",
+    ),
+    (
+        "p99 beside one hot order, of the same load spread",
+        "fairness p99 ms beside 1000/s of one order",
+        "fairness p99 ms beside 1000/s spread",
+        "<= 1.25",
+    ),
+    (
+        "p99 beside one store's flood, of the same load spread",
+        "fairness p99 ms beside 3000/s of one store",
+        "fairness p99 ms beside 3000/s spread",
+        "<= 1.25",
     ),
 ];
 
