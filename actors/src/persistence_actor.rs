@@ -3,9 +3,10 @@
 //! There is no timer. A commit that finds no flush running starts one at once; under load the batches
 //! grow by themselves. While one flush runs another follows it only when enough has gathered for it to be
 //! worth its price, so that neither PostgreSQL nor this process waits for the other. Only behind a lone commit
-//! the next follows at once: with so little traffic nobody joins it while it waits, and PostgreSQL can begin it
-//! without having to answer first. An order always goes to the same actor, and waits for its commit there, so
-//! that a batch never holds two commits of one order.
+//! the next follows at once, where transactions are quick: PostgreSQL can begin it without having to answer first.
+//! Where they are slow (a standby confirms them, a disk takes its time) that saves little, and whoever comes after
+//! it would wait for one transaction more. An order always goes to the same actor, and waits for its commit there,
+//! so that a batch never holds two commits of one order.
 
 mod fair_queue;
 mod flush;
@@ -13,6 +14,7 @@ mod flush;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler};
 use futures_util::FutureExt;
@@ -32,8 +34,11 @@ pub struct PersistenceSettings {
     /// The most transactions of one actor that are under way at once.
     pub under_way: usize,
     /// How many commits must wait for another transaction to be sent, for each that is under way; one when a lone
-    /// commit is all that is under way.
+    /// commit is all that is under way and transactions are quick.
     pub further_batch_rows: usize,
+    /// A transaction that takes no longer is quick. A pause of a round trip is then as dear as the company of those
+    /// who would come in the meantime.
+    pub quick: Duration,
     /// Commits that may wait in one actor; beyond that a hook is refused.
     pub queue: usize,
     /// The most commits in one transaction: those who come next wait for it.
@@ -48,6 +53,7 @@ impl Default for PersistenceSettings {
             actors: 2,
             under_way: 3,
             further_batch_rows: 32,
+            quick: Duration::from_micros(600),
             queue: 16_384,
             batch_rows: 128,
             batch_bytes: 1 << 20,
@@ -176,6 +182,16 @@ struct Gathered {
     flushing: usize,
     /// The commits in them.
     flushing_rows: usize,
+    /// How long the last transaction took that began when no other was under way; those behind another one wait
+    /// for it, too. `None` before the first.
+    last_took: Option<Duration>,
+}
+
+/// What becomes one transaction.
+struct Batch {
+    commits: Vec<Pending>,
+    /// Since when, if no other was under way.
+    alone_since: Option<Instant>,
 }
 
 /// A commit that waits for its transaction. It keeps its place in the mailbox until it is answered.
@@ -210,42 +226,47 @@ impl Lane {
     }
 
     /// One transaction, and those for which enough has gathered meanwhile.
-    async fn write(self: Arc<Self>, batch: Vec<Pending>) {
+    async fn write(self: Arc<Self>, batch: Batch) {
         let mut next = Some(batch);
-        while let Some(batch) = next {
-            let rows = batch.len();
-            let flushing = AssertUnwindSafe(flush::flush(&self.outside, batch)).catch_unwind();
+        while let Some(Batch { commits, alone_since }) = next {
+            let rows = commits.len();
+            let flushing = AssertUnwindSafe(flush::flush(&self.outside, commits)).catch_unwind();
             if flushing.await.is_err() {
                 // Its hooks are answered as by an actor that died; those who wait go on.
                 tracing::error!("a group commit panicked");
             }
-            self.ended(rows);
+            self.ended(rows, alone_since);
             next = self.next_batch();
         }
     }
 
     /// A transaction with so many commits has ended.
-    fn ended(&self, rows: usize) {
+    fn ended(&self, rows: usize, alone_since: Option<Instant>) {
         let mut gathered = self.gathered();
         gathered.flushing -= 1;
         gathered.flushing_rows -= rows;
+        if let Some(since) = alone_since {
+            gathered.last_took = Some(since.elapsed());
+        }
     }
 
     /// What has gathered, if a transaction may start now.
-    fn next_batch(&self) -> Option<Vec<Pending>> {
+    fn next_batch(&self) -> Option<Batch> {
         let mut gathered = self.gathered();
-        let worth_it = if gathered.flushing_rows > 1 {
-            gathered.flushing * self.settings.further_batch_rows
-        } else {
-            1
+        let is_quick = || gathered.last_took.is_some_and(|took| took <= self.settings.quick);
+        let worth_it = match gathered.flushing_rows {
+            0 => 1,
+            1 if is_quick() => 1,
+            _ => gathered.flushing * self.settings.further_batch_rows,
         };
         if gathered.flushing >= self.settings.under_way || gathered.queue.len() < worth_it.max(1) {
             return None;
         }
-        let batch = self.take(&mut gathered.queue);
+        let commits = self.take(&mut gathered.queue);
+        let alone_since = (gathered.flushing == 0).then(Instant::now);
         gathered.flushing += 1;
-        gathered.flushing_rows += batch.len();
-        Some(batch)
+        gathered.flushing_rows += commits.len();
+        Some(Batch { commits, alone_since })
     }
 
     fn take(&self, queue: &mut FairQueue<Pending>) -> Vec<Pending> {

@@ -23,20 +23,63 @@ fn events_that_gather_during_a_flush_are_one_transaction() {
         };
         let first = deliver("H0".to_owned());
         store.transactions_begun(1).await;
-        let second = deliver("H1".to_owned());
-        store.transactions_begun(2).await;
-        let others: Vec<_> = (2..=41).map(|number| deliver(format!("H{number}"))).collect();
-        while actors.mailboxes()[1].depth < 42 {
+        let others: Vec<_> = (1..=40).map(|number| deliver(format!("H{number}"))).collect();
+        while actors.mailboxes()[1].depth < 41 {
             tokio::task::yield_now().await;
         }
         store.release();
-        for result in join_all([first, second].into_iter().chain(others)).await {
+        first.await.unwrap().unwrap();
+        for result in join_all(others).await {
             result.unwrap().unwrap();
         }
-        let mut batches = store.batches();
-        batches.sort_unstable();
-        assert_eq!(batches, [1, 1, 40], "only behind a lone one the next does not wait");
+        assert_eq!(store.batches(), [1, 40]);
     });
+}
+
+/// The sizes of the transactions of five events. The first one ends and tells how long it took; the second one does
+/// not end before three more events have come, and so many are expected to begin transactions beside it.
+fn transactions_beside_a_lone_one(quick: Duration, expected_beside: usize) -> Vec<usize> {
+    let store = MemoryOrderStore::default();
+    let mut settings = settings();
+    settings.persistence.quick = quick;
+    with_actors(settings, &store.clone(), async |actors| {
+        let deliver = |name: &'static str| {
+            let actors = actors.clone();
+            actix_rt::spawn(async move { actors.orders.deliver(created(name)).await })
+        };
+        deliver("H0").await.unwrap().unwrap();
+        store.hold();
+        let mut hooks = vec![deliver("H1")];
+        store.transactions_begun(2).await;
+        for (number, name) in (1..).zip(["H2", "H3", "H4"]) {
+            hooks.push(deliver(name));
+            while actors.mailboxes()[1].depth < 1 + number {
+                tokio::task::yield_now().await;
+            }
+            if number <= expected_beside {
+                store.transactions_begun(2 + number).await;
+            }
+        }
+        store.release();
+        for hook in hooks {
+            hook.await.unwrap().unwrap();
+        }
+    });
+    let mut batches = store.batches();
+    batches.sort_unstable();
+    batches
+}
+
+#[test]
+fn where_transactions_are_quick_the_next_does_not_wait_behind_a_lone_one() {
+    let batches = transactions_beside_a_lone_one(Duration::MAX, 1);
+    assert_eq!(batches, [1, 1, 1, 2], "behind two the next ones gather");
+}
+
+#[test]
+fn where_transactions_are_slow_those_behind_a_lone_one_gather() {
+    let batches = transactions_beside_a_lone_one(Duration::ZERO, 0);
+    assert_eq!(batches, [1, 1, 3]);
 }
 
 #[test]
@@ -65,7 +108,7 @@ fn further_transactions_start_beside_the_first_when_enough_has_gathered() {
         }
         let mut batches = store.batches();
         batches.sort_unstable();
-        assert_eq!(batches, [1, 1, 8, 23], "a fourth one waits for one of the three");
+        assert_eq!(batches, [1, 4, 8, 20], "a fourth one waits for one of the three");
     });
 }
 
@@ -179,25 +222,20 @@ fn past_its_deadline_a_hook_is_not_sent() {
     let store = MemoryOrderStore::default();
     store.hold();
     with_actors(settings(), &store.clone(), async |actors| {
-        let mut under_way = Vec::new();
-        for (begun, name) in [(1, "H0"), (2, "H1")] {
+        let under_way = {
             let actors = actors.clone();
-            under_way.push(actix_rt::spawn(
-                async move { actors.orders.deliver(created(name)).await },
-            ));
-            store.transactions_begun(begun).await;
-        }
+            actix_rt::spawn(async move { actors.orders.deliver(created("H0")).await })
+        };
+        store.transactions_begun(1).await;
         let soon = Instant::now() + Duration::from_millis(20);
         let late = actors
             .orders
-            .deliver(hook_until("H2", EventKind::Created, content("2"), soon))
+            .deliver(hook_until("H1", EventKind::Created, content("2"), soon))
             .await;
         assert_eq!(late, Err(DeliverError::Deadline));
         store.release();
-        for result in join_all(under_way).await {
-            result.unwrap().unwrap();
-        }
+        under_way.await.unwrap().unwrap();
         assert!(actors.drain(Instant::now() + Duration::from_secs(5)).await);
-        assert_eq!(store.events().len(), 2, "the late hook must not have been stored");
+        assert_eq!(store.events().len(), 1, "the late hook must not have been stored");
     });
 }

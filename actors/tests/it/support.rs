@@ -25,6 +25,8 @@ pub(crate) fn settings() -> SystemSettings {
         },
         persistence: PersistenceSettings {
             actors: 1,
+            // What gathers is not to depend on how fast this machine is.
+            quick: Duration::ZERO,
             ..PersistenceSettings::default()
         },
         rules: Rules {
