@@ -46,6 +46,8 @@ pub const BUILD_INFO: &str = "orderhook_build_info";
 pub const LEADER: &str = "orderhook_leader";
 /// Fields of a wrong type that were ignored, over all hooks. Counter.
 pub const FIELDS_TOLERATED_TOTAL: &str = "orderhook_fields_tolerated_total";
+/// Lines that the reader of the log did not take. Counter.
+pub const LOG_LINES_LOST_TOTAL: &str = "orderhook_log_lines_lost_total";
 /// Connections of the pool by state. Gauge.
 pub const POOL_CONNECTIONS: &str = "orderhook_pool_connections";
 
@@ -118,6 +120,10 @@ fn describe() {
     );
     describe_gauge!(HOOKS_IN_FLIGHT, "Hooks that are owed an answer now");
     describe_counter!(FIELDS_TOLERATED_TOTAL, "Fields of a wrong type that were ignored");
+    describe_counter!(
+        LOG_LINES_LOST_TOTAL,
+        "Lines of the log that nobody took: its reader stood still, or there is none"
+    );
     describe_gauge!(
         actors::MAILBOX_DEPTH,
         "Commands that wait or are being handled, by actor kind"
@@ -298,6 +304,7 @@ fn register_zeros() {
     for name in [
         ANSWERS_LATE_TOTAL,
         FIELDS_TOLERATED_TOTAL,
+        LOG_LINES_LOST_TOTAL,
         actors::COMMIT_ROWS_ISOLATED_TOTAL,
         actors::VERSION_CONFLICTS_TOTAL,
         actors::COMMITS_UNSTORABLE_TOTAL,

@@ -22,8 +22,8 @@ use lines::Lines;
 /// Those of this process.
 static LINES: Lines = Lines::new();
 
-/// Starts logging to standard error, once per process; a second call keeps the first. Call [`flush`] before the
-/// process ends.
+/// Starts logging to standard error, once per process; a second call keeps the first. The process holds a
+/// [`LastLines`] until it ends.
 ///
 /// # Errors
 /// The directives cannot be parsed, or there is no thread to be had.
@@ -56,9 +56,16 @@ pub fn start(args: &LogArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the lines that still wait. Without a reader it gives up after a second.
-pub fn flush() {
-    LINES.flush(Duration::from_secs(1));
+/// Writes the lines that still wait when it is dropped, after a panic as well. Without a reader it gives up after a
+/// second.
+#[derive(Debug)]
+#[must_use = "dropped at once it has nothing to write yet"]
+pub struct LastLines;
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        LINES.flush(Duration::from_secs(1));
+    }
 }
 
 /// A line joins those that wait to be written.

@@ -3,18 +3,23 @@
 //! A write for each line costs its hook thread nearly a third of what parsing costs, and waits as long as the reader
 //! of the log stands still: every hook would wait with it, until SM cancels the orders. So whoever logs only appends
 //! to what waits, and one thread writes all of it a moment later. When the reader stands still for so long that
-//! too much waits, lines are lost, and the next one that is read says how many. A process that is killed takes its
-//! last moment with it; one that ends writes what waits (see [`Lines::flush`]).
+//! too much waits, lines are lost and counted, and the next one that is read says how many. A process that is killed
+//! takes with it what waits, usually its last moment; one that ends writes it (see [`Lines::flush`]).
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ::metrics::counter;
+
+use crate::metrics::LOG_LINES_LOST_TOTAL;
+
 /// How long lines gather. Nobody who reads a log notices it.
 const MOMENT: Duration = Duration::from_millis(20);
-/// The most bytes that wait for the reader: a second of the log of a busy node.
+/// The most bytes that wait, a second of the log of a busy node, beside those that are being written.
 const MOST_WAITING: usize = 8 << 20;
-/// A buffer that a burst has made larger than this goes back to the allocator.
+/// With more than this nothing is gained by waiting for company, and a buffer that a burst has made larger goes back
+/// to the allocator.
 const USUALLY_WAITING: usize = 256 << 10;
 
 /// The lines that wait, and who waits for them.
@@ -56,6 +61,8 @@ impl Lines {
         let mut waiting = self.waiting();
         if waiting.lines.len() + line.len() > MOST_WAITING {
             waiting.lost += 1;
+            drop(waiting);
+            counter!(LOG_LINES_LOST_TOTAL).increment(1);
             return;
         }
         let is_first = waiting.lines.is_empty();
@@ -70,6 +77,7 @@ impl Lines {
     /// there was no room, as soon as there is some again: what it logs stands where they would have stood.
     pub(super) fn write_to(&self, mut reader: impl Write, tell_lost: impl Fn(u64)) -> ! {
         let mut batch = Vec::new();
+        let mut is_cut = false;
         loop {
             let waiting = self.waiting();
             let waiting = self
@@ -78,7 +86,9 @@ impl Lines {
                 .unwrap_or_else(PoisonError::into_inner);
             let (mut waiting, _) = self
                 .changed
-                .wait_timeout_while(waiting, MOMENT, |waiting| !waiting.in_a_hurry)
+                .wait_timeout_while(waiting, MOMENT, |waiting| {
+                    !waiting.in_a_hurry && waiting.lines.len() < USUALLY_WAITING
+                })
                 .unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut waiting.lines, &mut batch);
             let lost = std::mem::take(&mut waiting.lost);
@@ -87,8 +97,11 @@ impl Lines {
             if lost > 0 {
                 tell_lost(lost);
             }
-            // Who closes the log does not want it.
-            let _ = reader.write_all(&batch);
+            if is_cut {
+                // What comes now is not the end of what was cut off.
+                batch.insert(0, b'\n');
+            }
+            is_cut = write_lines(&mut reader, &batch);
             batch.clear();
             batch.shrink_to(USUALLY_WAITING);
             self.waiting().is_writing = false;
@@ -109,6 +122,25 @@ impl Lines {
             .unwrap_or_else(PoisonError::into_inner);
         waiting.in_a_hurry = false;
     }
+}
+
+/// Writes these lines. When the reader refuses, because it has gone away or its disk is full, what it did not take
+/// is lost and counted; telling it so would be refused as well. Returns whether a line was cut in two.
+fn write_lines(reader: &mut impl Write, lines: &[u8]) -> bool {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        match reader.write(rest) {
+            Ok(taken) if taken > 0 => rest = &rest[taken..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            _ => {
+                let lost = rest.iter().filter(|byte| **byte == b'\n').count();
+                counter!(LOG_LINES_LOST_TOTAL).increment(lost as u64);
+                let taken = &lines[..lines.len() - rest.len()];
+                return taken.last().is_some_and(|last| *last != b'\n');
+            }
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -209,5 +241,48 @@ mod tests {
         assert!(waiting.lines.is_empty() && !waiting.is_writing);
         drop(waiting);
         assert_eq!(reader.join().unwrap(), Came::Written(b"the last words\n".to_vec()));
+    }
+
+    /// Takes so many bytes of the first piece and no more; the next pieces are taken again.
+    struct FullDisk {
+        room: Option<usize>,
+        came: mpsc::Sender<Vec<u8>>,
+    }
+
+    impl Write for FullDisk {
+        fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+            let taken = match self.room.as_mut() {
+                Some(0) => {
+                    self.room = None;
+                    return Err(ErrorKind::StorageFull.into());
+                }
+                Some(room) => std::mem::take(room),
+                None => piece.len(),
+            };
+            self.came.send(piece[..taken].to_vec()).unwrap();
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn after_a_full_disk_the_next_line_stands_for_itself() {
+        let lines: &Lines = Box::leak(Box::new(Lines::new()));
+        let (come, came) = mpsc::channel();
+        let disk = FullDisk {
+            room: Some(13),
+            came: come,
+        };
+        lines.push(b"the first\nthe second\n");
+        thread::spawn(move || lines.write_to(disk, |_| {}));
+        assert_eq!(came.recv_timeout(LONG).unwrap(), b"the first\nthe");
+        lines.flush(LONG);
+        lines.push(b"the third\n");
+        assert_eq!(came.recv_timeout(LONG).unwrap(), b"\nthe third\n");
+        lines.push(b"the fourth\n");
+        assert_eq!(came.recv_timeout(LONG).unwrap(), b"the fourth\n");
     }
 }

@@ -179,7 +179,7 @@ impl TestProcess {
         let (started, addrs) = mpsc::channel();
         let log = Arc::new(Mutex::new(String::new()));
         let written = Arc::clone(&log);
-        // The pipe is read to its end: a process that cannot write its log would stand still.
+        // The pipe is read to its end: a process that cannot write its log keeps what it can, and loses the rest.
         let reading = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 if let Some(addrs) = serving(&line) {
