@@ -28,6 +28,8 @@ pub(crate) struct Answers {
     pub(crate) refused_created: u64,
     /// Requests that were due while every connection waited for an answer, and were left out.
     pub(crate) left_out: u64,
+    /// Requests that had no answer five seconds after the end.
+    pub(crate) unanswered: u64,
     /// The measured time.
     pub(crate) elapsed: Duration,
     /// Microseconds until the answer, of those that were accepted.
@@ -44,6 +46,7 @@ impl Default for Answers {
             refused: std::collections::BTreeMap::new(),
             refused_created: 0,
             left_out: 0,
+            unanswered: 0,
             elapsed: Duration::ZERO,
             latency: micros(),
             refused_latency: micros(),
@@ -222,9 +225,10 @@ struct IdleConnections {
 /// are too coarse for that.
 pub(crate) async fn open_loop(addr: SocketAddr, run: Open) -> Answers {
     let answers = Arc::default();
-    let left_out = play_open_loop(addr, run, Arc::clone(&answers)).await;
+    let Missed { left_out, unanswered } = play_open_loop(addr, run, Arc::clone(&answers)).await;
     Answers {
         left_out,
+        unanswered,
         elapsed: run.time,
         ..take(&answers)
     }
@@ -238,8 +242,14 @@ pub(crate) fn take(counted: &Counted) -> Answers {
     std::mem::take(&mut *counted.lock().unwrap())
 }
 
-/// Plays an open loop, counts in `answers`, and returns how many requests were left out.
-pub(crate) async fn play_open_loop(addr: SocketAddr, run: Open, answers: Counted) -> u64 {
+/// Requests of an open loop that nothing was counted of.
+pub(crate) struct Missed {
+    left_out: u64,
+    unanswered: u64,
+}
+
+/// Plays an open loop, counts in `answers`, and returns what there was no answer to count of.
+pub(crate) async fn play_open_loop(addr: SocketAddr, run: Open, answers: Counted) -> Missed {
     let idle = Arc::new(IdleConnections::default());
     let connections: Vec<_> = (0..run.connections).map(|number| connect(addr, run, number)).collect();
     idle.waiting.lock().unwrap().extend(connections.iter().cloned());
@@ -247,7 +257,7 @@ pub(crate) async fn play_open_loop(addr: SocketAddr, run: Open, answers: Counted
     let end = begin + run.time;
     GATHERS.store(run.gathers, Ordering::Relaxed);
     let mut readers = Vec::new();
-    for connection in connections {
+    for connection in connections.iter().cloned() {
         let mut reading = TcpStream::from_std(connection.stream.try_clone().unwrap()).unwrap();
         let (answers, idle) = (Arc::clone(&answers), Arc::clone(&idle));
         readers.push(tokio::spawn(async move {
@@ -286,7 +296,14 @@ pub(crate) async fn play_open_loop(addr: SocketAddr, run: Open, answers: Counted
         assert!(ended.is_cancelled(), "{ended}");
     }
     GATHERS.store(false, Ordering::Relaxed);
-    sender.join().unwrap()
+    let is_unanswered = |connection: &&Arc<Connection>| {
+        let due = connection.under_way.lock().unwrap().due;
+        due.is_some_and(|due| due >= begin && due < end)
+    };
+    Missed {
+        left_out: sender.join().unwrap(),
+        unanswered: connections.iter().filter(is_unanswered).count() as u64,
+    }
 }
 
 fn connect(addr: SocketAddr, run: Open, number: usize) -> Arc<Connection> {

@@ -13,7 +13,7 @@ const SETTINGS: [&str; 9] = [
     "listen_addresses=127.0.0.1",
     "max_connections=200",
     "shared_buffers=512MB",
-    "min_wal_size=2GB",
+    "min_wal_size=4GB",
     "max_wal_size=8GB",
     "checkpoint_timeout=15min",
     "wal_compression=lz4",
@@ -72,9 +72,10 @@ impl Cluster {
     }
 
     /// Brings the log of the server to where that of an older one is: it writes over files of its past. A fresh one
-    /// makes each of them, 16 MB of zeros, while somebody's commit waits for it.
+    /// makes each of them, 16 MB of zeros, while somebody's commit waits for it. The 4 GB are twice what a flood of 30
+    /// seconds writes.
     pub(crate) async fn age(&self) {
-        let fill = "DO $$ BEGIN FOR file IN 1..128 LOOP \
+        let fill = "DO $$ BEGIN FOR file IN 1..256 LOOP \
              PERFORM pg_logical_emit_message(false, '', ''); PERFORM pg_switch_wal(); END LOOP; END $$";
         let client = self.client("postgres").await;
         client.batch_execute(fill).await.unwrap();

@@ -143,18 +143,20 @@ async fn measure(args: &Args) {
     for repetition in 1..=args.repetitions {
         eprintln!("repetition {repetition} of {}", args.repetitions);
         bench.repetition().await;
+        bench.save();
     }
     bench.scenarios().await;
     bench.figures.print();
-    let json = serde_json::to_string_pretty(&bench.figures).unwrap();
-    if let Some(folder) = args.json.parent() {
-        std::fs::create_dir_all(folder).unwrap();
-    }
-    std::fs::write(&args.json, json).unwrap();
+    bench.save();
     println!("\nall figures: {}", args.json.display());
 }
 
 impl Bench<'_> {
+    /// Whatever may yet fail, what was measured so far is in the file.
+    pub(crate) fn save(&self) {
+        self.figures.save(&self.args.json);
+    }
+
     fn wants(&self, name: &str) -> bool {
         name.contains(&self.args.only) || self.args.only.contains(name)
     }

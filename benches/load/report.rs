@@ -1,6 +1,7 @@
 //! The table and the JSON: medians over the repetitions with their spread, and the ratios of each.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -19,7 +20,7 @@ impl Figures {
         self.values.entry(name.into()).or_default().push(value);
     }
 
-    /// The figure of the repetition that ran last.
+    /// A figure over all repetitions.
     fn median(&self, name: &str) -> Option<Spread> {
         Spread::of(self.values.get(name)?)
     }
@@ -31,7 +32,15 @@ impl Figures {
         Spread::of(&ratios)
     }
 
-    /// Prints everything that was measured, and the ratios that matter.
+    /// Writes everything that was measured as JSON.
+    pub(crate) fn save(&self, path: &Path) {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::fs::write(path, serde_json::to_string_pretty(self).unwrap()).unwrap();
+    }
+
+    /// Prints everything that was measured, and what is asked of it.
     pub(crate) fn print(&self) {
         println!();
         for (name, value) in &self.about {
@@ -47,56 +56,70 @@ impl Figures {
             }
         }
         println!(
-            "\n{:<52} {:>12} {:>26} {:>10}",
-            "ratio", "median", "least .. most", "to hold"
+            "\n{:<54} {:>10} {:>26} {:>10} {:>8}",
+            "ratio", "median", "least .. most", "to hold", "target"
         );
-        for (name, of, to, hold) in RATIOS {
+        let line = |name, spread: &Spread, hold, target| {
+            println!(
+                "{name:<54} {:>10.3} {:>12.3} .. {:<10.3} {hold:>10} {target:>8}",
+                spread.median, spread.least, spread.most
+            );
+        };
+        for (name, of, to, hold, target) in RATIOS {
             if let Some(spread) = self.ratio(of, to) {
-                println!(
-                    "{name:<52} {:>12.3} {:>12.3} .. {:<10.3} {hold:>10}",
-                    spread.median, spread.least, spread.most
-                );
+                line(name, &spread, hold, target);
+            }
+        }
+        for (name, hold) in BOUNDS {
+            if let Some(spread) = self.median(name) {
+                line(name, &spread, hold, "");
             }
         }
     }
 }
 
-/// What is asked of the service: its figure, in terms of which other one, and the bound.
-const RATIOS: [(&str, &str, &str, &str); 14] = [
+/// What is asked of the service: its figure, in terms of which other one, the bound, and what would be better yet.
+const RATIOS: [(&str, &str, &str, &str, &str); 17] = [
     (
         "64 connections, of the PostgreSQL floor",
         "orderhook closed 64 hooks/s",
         "floor beside closed 64 hooks/s",
         ">= 0.45",
+        "0.55",
     ),
     (
         "256 connections, of the PostgreSQL floor",
         "orderhook closed 256 hooks/s",
         "floor beside closed 256 hooks/s",
         ">= 0.5",
+        "0.65",
     ),
     (
         "64 connections, of the baseline",
         "orderhook closed 64 hooks/s",
         "baseline closed 64 hooks/s",
         ">= 2.5",
+        "3",
     ),
     (
         "64 connections, p99 of the baseline's",
         "orderhook closed 64 p99 ms",
         "baseline closed 64 p99 ms",
         "<= 0.5",
+        "",
     ),
     (
         "one connection, of single statements of an event",
         "orderhook closed 1 hooks/s",
         "floor beside closed 1 hooks/s",
         ">= 0.5",
+        "",
     ),
     (
         "one connection, of single commits of a short row",
         "orderhook closed 1 hooks/s",
         "floor single short rows/s",
+        "",
         "",
     ),
     (
@@ -104,29 +127,34 @@ const RATIOS: [(&str, &str, &str, &str); 14] = [
         "orderhook open 500 p50 ms",
         "baseline open 500 p50 ms",
         "<= 1",
+        "0.7",
     ),
     (
         "500 hooks/s, p99 of the baseline's",
         "orderhook open 500 p99 ms",
         "baseline open 500 p99 ms",
         "<= 1",
+        "",
     ),
     (
         "3000 hooks/s, p50 of the baseline's",
         "orderhook open 3000 p50 ms",
         "baseline open 3000 p50 ms",
         "<= 0.7",
+        "0.5",
     ),
     (
         "3000 hooks/s, p99 of the baseline's",
         "orderhook open 3000 p99 ms",
         "baseline open 3000 p99 ms",
         "<= 0.55",
+        "0.4",
     ),
     (
         "64 connections, service CPU of the baseline's",
         "orderhook closed 64 service cpu us/hook",
         "baseline closed 64 service cpu us/hook",
+        "",
         "",
     ),
     (
@@ -134,19 +162,57 @@ const RATIOS: [(&str, &str, &str, &str); 14] = [
         "orderhook closed 64 postgres cpu us/hook",
         "baseline closed 64 postgres cpu us/hook",
         "",
+        "",
     ),
     (
         "p99 beside one hot order, of the same load spread",
         "fairness p99 ms beside 1000/s of one order",
         "fairness p99 ms beside 1000/s spread",
         "<= 1.25",
+        "",
     ),
     (
         "p99 beside one store's flood, of the same load spread",
         "fairness p99 ms beside 3000/s of one store",
         "fairness p99 ms beside 3000/s spread",
         "<= 1.25",
+        "",
     ),
+    (
+        "p99 beside one hot order, of beside nobody",
+        "fairness p99 ms beside 1000/s of one order",
+        "fairness p99 ms beside nobody",
+        "",
+        "",
+    ),
+    (
+        "p99 beside 300-line orders, of beside nobody",
+        "fairness p99 ms beside 40/s of 300 lines",
+        "fairness p99 ms beside nobody",
+        "",
+        "",
+    ),
+    (
+        "p99 two seconds after the flood, of before",
+        "overload p99 ms two seconds after",
+        "overload p99 ms before",
+        "",
+        "",
+    ),
+];
+
+/// Figures that have a bound of their own.
+const BOUNDS: [(&str, &str); 10] = [
+    ("overload sent, of the capacity", ""),
+    ("overload accepted slowest, of the deadline", "<= 1"),
+    ("overload refused created", "0"),
+    ("overload unanswered", "0"),
+    ("overload refused p50 ms", "<= 50"),
+    ("scale of the empty table, 100000 active", ">= 0.85"),
+    ("scale of the empty table, full", ">= 0.85"),
+    ("scale start-up ms with a full table", "<= 1000"),
+    ("scale bytes of its actor of 9 lines", "<= 2048"),
+    ("soak resident, most of least", "<= 1.05"),
 ];
 
 struct Spread {
