@@ -23,7 +23,8 @@ pub(super) struct Shared {
 }
 
 impl Pipeline {
-    /// The connection that is in use, if a statement may follow on it; else a new one from `connect`. Give it
+    /// The connection that is in use, if a statement may follow on it; else a new one from `connect`. Who finds none
+    /// while another one still connects does not wait for it: the connection that was there last is used on. Give it
     /// back with [`Shared::leave`].
     ///
     /// # Errors

@@ -168,9 +168,13 @@ async fn a_log_that_nobody_reads_holds_up_no_hook_and_loses_nothing_soon() {
     let database = TestDatabase::create().await;
     let mut node = TestProcess::start(database.url(), &[]).await;
     let nobody_reads = node.unread_log();
-    for number in 0..HOOKS {
-        node.accepted(bare("order.paid", &format!("H{number}"))).await;
-    }
+    let hooks = async {
+        for number in 0..HOOKS {
+            node.accepted(bare("order.paid", &format!("H{number}"))).await;
+        }
+    };
+    let answered = tokio::time::timeout(BOUND, hooks).await;
+    assert!(answered.is_ok(), "hooks wait for the reader of the log");
     drop(nobody_reads);
     assert_eq!(lines(&node.ended_log(), "hook answered").len(), HOOKS);
 }

@@ -21,8 +21,8 @@ pub(crate) const ASSEMBLY_TIME: Duration = Duration::minutes(60);
 /// A single answer that took longer than this may have been too late to count.
 const ANSWERED_IN_TIME: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// An event that can have been judged in more ways than this takes longer than a test should; of 50 000
-/// orders of the plan none had more than 32.
+/// An order that can have come to more ends than this takes longer than a test should; of 50 000 orders of
+/// the plan none had more than 32.
 const MOST_WAYS: usize = 1000;
 
 /// One event of the history with what was sent.
@@ -98,6 +98,12 @@ pub(crate) fn replay(history: &[Arrived<'_>]) -> Result<Vec<Replayed>, String> {
             let version = index + 1;
             return Err(format!(
                 "version {version} is stored as it is, and the model says {steps:?}"
+            ));
+        }
+        if next.len() > MOST_WAYS {
+            return Err(format!(
+                "version {} can have come in more than {MOST_WAYS} ways",
+                index + 1
             ));
         }
         models = next;
