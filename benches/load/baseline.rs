@@ -1,16 +1,16 @@
 //! The service that most would write: per hook one transaction that locks the order's row, decides, writes
 //! and commits, with its statements pipelined: two round trips. The same parser, rules, rows and log line
-//! as orderhook; no record of answers, no outbox sender, no bounds.
+//! as orderhook, the record of answers (protocol section 5, rule 5) included; no outbox sender, no bounds.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use chrono::{SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use orderhook_domain::apply::{Rules, apply, questions};
-use orderhook_domain::event::{Delivery, Event};
+use orderhook_domain::event::{Delivery, Event, EventKind};
 use orderhook_domain::ids::{DeliveryId, OrderId, OrderNumber};
 use orderhook_domain::order::{Marks, Memory, Order};
 use orderhook_domain::protocol::{self, ParsedEvent};
@@ -27,6 +27,10 @@ pub(crate) const POOL: usize = 32;
 const LOCK_ORDER: &str = "SELECT version, number, conflict, paid_at, shipped_at, delivered_at, cancelled_at, customer, \
      document, memory FROM orders WHERE order_id = $1 FOR UPDATE";
 
+/// As the service does it, which explains why.
+const RECORD_ANSWERS: &str = include_str!("../../sql/queries/record_answers.sql");
+const PAUSE_OF_RECORDER: Duration = Duration::from_millis(100);
+
 struct Connection {
     client: Client,
     lock_order: Statement,
@@ -36,6 +40,8 @@ struct Connection {
 struct Pool {
     free: Mutex<Vec<Connection>>,
     places: Semaphore,
+    /// Answers that are to be recorded.
+    answered: std::sync::Mutex<Vec<(Uuid, DateTime<Utc>)>>,
 }
 
 impl Pool {
@@ -53,6 +59,20 @@ impl Pool {
         Self {
             free: Mutex::new(free),
             places: Semaphore::new(POOL),
+            answered: std::sync::Mutex::default(),
+        }
+    }
+
+    /// Records answers for ever, a batch after each pause.
+    async fn record_answers(&self, client: Client) {
+        let statement = client.prepare(RECORD_ANSWERS).await.unwrap();
+        loop {
+            tokio::time::sleep(PAUSE_OF_RECORDER).await;
+            let answered = std::mem::take(&mut *self.answered.lock().unwrap());
+            let (ids, times): (Vec<Uuid>, Vec<DateTime<Utc>>) = answered.into_iter().unzip();
+            if !ids.is_empty() {
+                client.execute(&statement, &[&ids, &times]).await.unwrap();
+            }
         }
     }
 }
@@ -60,7 +80,15 @@ impl Pool {
 /// Serves until the process is ended.
 pub(crate) async fn serve(addr: SocketAddr, url: &str, io: &tokio::runtime::Handle) -> std::io::Result<()> {
     let url = url.to_owned();
-    let pool = io.spawn(async move { Arc::new(Pool::open(&url).await) }).await.unwrap();
+    let opening = async move {
+        let pool = Arc::new(Pool::open(&url).await);
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let recorded = Arc::clone(&pool);
+        tokio::spawn(async move { recorded.record_answers(client).await });
+        pool
+    };
+    let pool = io.spawn(opening).await.unwrap();
     HttpServer::new(move || {
         App::new()
             .app_data(web::Data::from(Arc::clone(&pool)))
@@ -94,6 +122,9 @@ async fn receive(request: HttpRequest, body: web::Bytes, pool: web::Data<Pool>) 
     match decide(&pool, &arrived, event).await {
         Ok(number) => {
             let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap();
+            if matches!(parsed.kind, EventKind::Created | EventKind::Changed) {
+                pool.answered.lock().unwrap().push((delivery_id, Utc::now()));
+            }
             tracing::info!(
                 order_id = order_id.as_str(),
                 event = arrived.event,

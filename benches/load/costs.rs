@@ -8,6 +8,13 @@ use crate::client::Answers;
 use crate::process::Service;
 
 impl Bench<'_> {
+    /// Rows that a database has for each of its events. Those that the sender of notices changes are not counted.
+    pub(crate) async fn note_rows_per_event(&mut self, database: &str, name: &str) {
+        let written = written(&self.cluster.client(database).await).await;
+        self.figures
+            .note(format!("{name} rows/hook"), written.rows / written.hooks);
+    }
+
     /// One run of a service that is up, with what it cost.
     pub(crate) async fn costs(
         &mut self,
@@ -47,11 +54,13 @@ struct Written {
 }
 
 async fn written(client: &tokio_postgres::Client) -> Written {
-    // Other sessions report their figures when they are idle for a moment.
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    let statement = "SELECT (SELECT count(*) FROM order_events)::float8, \
-         (SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_user_tables)::float8, \
-         (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8";
+    // Answers are recorded a moment after they were given.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Every event of the bench is an arrival and a new version of its order.
+    let statement = "SELECT arrivals::float8, (2 * arrivals + notices + moved + answers)::float8, \
+         (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8 \
+         FROM (SELECT count(*) AS arrivals FROM order_arrivals) AS a, (SELECT count(*) AS notices FROM notices) AS n, \
+         (SELECT count(*) AS moved FROM stock_movements) AS s, (SELECT count(*) AS answers FROM order_answers) AS r";
     let row = client.query_one(statement, &[]).await.unwrap();
     Written {
         hooks: row.get(0),

@@ -55,6 +55,8 @@ const INSERT_NOTICES: &str = "INSERT INTO notices (delivery_id, order_id, store_
      SELECT delivery_id, order_id, '8001', role, chat_id, $3, 'pending' \
      FROM unnest($1::uuid[], $2::text[]) AS u(delivery_id, order_id) \
      CROSS JOIN (VALUES ('pickers', 1::bigint), ('store', 2)) AS target(role, chat_id)";
+const INSERT_ANSWERS: &str = "INSERT INTO order_answers (delivery_id, answered_at) \
+     SELECT delivery_id, $2 FROM unnest($1::uuid[]) AS u(delivery_id)";
 const INSERT_STOCK: &str = "INSERT INTO stock_movements (order_id, line, store_id, product_id, quantity, moved_at) \
      SELECT order_id, line, '8001', product_id, -quantity, $5 FROM unnest($1::text[]) AS u(order_id) \
      CROSS JOIN unnest($2::int[], $3::text[], $4::numeric[]) AS moved(line, product_id, quantity)";
@@ -128,6 +130,7 @@ async fn write(client: &Client, connection: u64, transitions: &[Transition], end
     let insert = client.prepare(INSERT_EVENTS).await.unwrap();
     let tell = client.prepare(INSERT_NOTICES).await.unwrap();
     let move_stock = client.prepare(INSERT_STOCK).await.unwrap();
+    let record_answers = client.prepare(INSERT_ANSWERS).await.unwrap();
     let mut script = Script::new(8);
     // Far away from the orders of the services.
     let mut first = 1_000_000_000 * (connection + 1);
@@ -192,8 +195,15 @@ async fn write(client: &Client, connection: u64, transitions: &[Transition], end
                 let parameters: [&(dyn ToSql + Sync); 5] = [&ids, &lines, &products, &amounts, &now];
                 client.execute(&move_stock, &parameters).await
             };
+            let answers = async {
+                if !matches!(kind, "created" | "changed") {
+                    return Ok(0);
+                }
+                let parameters: [&(dyn ToSql + Sync); 2] = [&deliveries, &now];
+                client.execute(&record_answers, &parameters).await
+            };
             let (begin, commit) = (client.batch_execute("BEGIN"), client.batch_execute("COMMIT"));
-            tokio::try_join!(begin, orders, events, notices, stock, commit).unwrap();
+            tokio::try_join!(begin, orders, events, notices, stock, answers, commit).unwrap();
             written += BATCH;
         }
     }

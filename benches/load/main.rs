@@ -303,6 +303,7 @@ impl Bench<'_> {
         let database = self.fresh().await;
         let rate = floors::postgres(&self.cluster, &database, self.time()).await;
         self.figures.note("floor postgres hooks/s", rate);
+        self.note_rows_per_event(&database, "floor postgres").await;
         rate
     }
 
