@@ -72,7 +72,7 @@ impl Cluster {
     }
 
     /// Brings the log of the server to where that of an older one is: it writes over files of its past. A fresh one
-    /// makes each of them, 16 MB of zeros, while somebody's commit waits for it. The 4 GB are twice what a flood of 30
+    /// makes each of them, 16 MB of zeros, while somebody's commit waits for it. The 4 GB are more than a flood of 30
     /// seconds writes.
     pub(crate) async fn age(&self) {
         let fill = "DO $$ BEGIN FOR file IN 1..256 LOOP \

@@ -8,7 +8,7 @@ use orderhook_domain::ids::DeliveryId;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::domain::build::{at, changed, created, delivery, list};
+use crate::domain::build::{changed, created, delivery, list};
 use crate::domain::model::{Model, Step};
 use crate::replay::{ASSEMBLY_TIME, Arrived, replay};
 use crate::rows;
@@ -53,7 +53,8 @@ fn node(index: usize) -> &'static str {
 
 /// What the journal holds when `was_on_record` tells whose answers were recorded before created came.
 fn stored(plan: &[Planned], was_on_record: impl Fn(usize) -> bool) -> (Model, Vec<rows::Event>) {
-    let history: Vec<Delivery> = (0..).zip(plan).map(|(index, hook)| arrival(index, hook)).collect();
+    let arrival = |((index, second), hook): (_, &Planned)| delivery(index, second, hook.event.clone());
+    let history: Vec<Delivery> = (0..).zip(0..).zip(plan).map(arrival).collect();
     let on_record = (0..).zip(&history).filter(|(index, _)| was_on_record(*index));
     let on_record: HashSet<DeliveryId> = on_record.map(|(_, delivery)| delivery.id).collect();
     let mut model = Model::new(ASSEMBLY_TIME);
@@ -77,14 +78,6 @@ fn stored(plan: &[Planned], was_on_record: impl Fn(usize) -> bool) -> (Model, Ve
     };
     let rows = history.into_iter().zip(steps).enumerate().map(row).collect();
     (model, rows)
-}
-
-fn arrival(index: usize, hook: &Planned) -> Delivery {
-    let second = i64::try_from(index).unwrap();
-    Delivery {
-        received_at: at(second),
-        ..delivery(index, second, hook.event.clone())
-    }
 }
 
 #[test]
