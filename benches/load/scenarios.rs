@@ -17,6 +17,7 @@ pub(crate) const OTHER_STORES: (u32, u32) = (9001, 9016);
 
 /// A p99 is one hook in a hundred: in a round of seconds one flush of the disk that takes long decides it.
 const ROUNDS_OF_FAIRNESS: usize = 5;
+const LEAST_TIME_OF_FAIRNESS: Duration = Duration::from_secs(6);
 const ROUNDS_OF_OVERLOAD: usize = 3;
 
 impl Bench<'_> {
@@ -139,7 +140,7 @@ impl Bench<'_> {
             ..others
         };
         let long = Orders { lines: 300, ..others };
-        let time = self.time() * 2;
+        let time = self.time().max(LEAST_TIME_OF_FAIRNESS);
         // So few connections that none is without a request for the five seconds after which the node gives it up.
         let beside = [
             ("nobody", None),
