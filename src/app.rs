@@ -186,7 +186,6 @@ impl App {
             rules: Rules {
                 assembly_time: TimeDelta::from_std(args.assembly_time)?,
             },
-            patience: Duration::from_secs(8),
         };
         let messenger = telegram::messenger(&telegram_settings(args), io.clone())?;
         let election = LeaderElection::start(&database, Arc::clone(&name));

@@ -32,8 +32,6 @@ pub(crate) struct OrderContext {
     pub(crate) persistence: PersistenceHandle,
     pub(crate) answers: AnswersHandle,
     pub(crate) rules: Rules,
-    /// How long after a hook's deadline the actor waits for a transaction that was sent.
-    pub(crate) patience: Duration,
     /// Whose actors may retire.
     pub(crate) finished: FinishedOrders,
 }

@@ -45,6 +45,9 @@ pub struct PersistenceSettings {
     pub batch_rows: usize,
     /// The most bytes of bodies in one transaction, so that orders of hundreds of lines do not hold up others.
     pub batch_bytes: usize,
+    /// A transaction that was sent runs to its end. When that has not come so long after the last deadline of its
+    /// hooks it is given up: their orders must not stand still for ever.
+    pub patience: Duration,
 }
 
 impl Default for PersistenceSettings {
@@ -57,6 +60,7 @@ impl Default for PersistenceSettings {
             queue: 16_384,
             batch_rows: 128,
             batch_bytes: 1 << 20,
+            patience: Duration::from_secs(8),
         }
     }
 }
@@ -90,6 +94,7 @@ impl PersistenceHandle {
                     store: Arc::clone(store).for_writer(settings.under_way),
                     notices_written: Arc::clone(notices_written),
                     admission: Arc::clone(admission),
+                    patience: settings.patience,
                 };
                 let lane = Arc::new(Lane {
                     settings,

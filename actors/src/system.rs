@@ -28,8 +28,6 @@ pub struct SystemSettings {
     pub answer_time: Duration,
     /// The partner's rules.
     pub rules: Rules,
-    /// How long after a hook's deadline an order waits for a transaction that was sent.
-    pub patience: Duration,
 }
 
 /// The running actors of a node.
@@ -89,7 +87,6 @@ impl Actors {
             persistence: persistence.clone(),
             answers: answers.clone(),
             rules: settings.rules,
-            patience: settings.patience,
             finished: FinishedOrders::default(),
         });
         let orders = OrderRegistry::new(context, settings.orders, arbiters.to_vec(), Arc::clone(&order_stats));

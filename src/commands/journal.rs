@@ -182,7 +182,6 @@ async fn replay(database: &Database, args: ReplayArgs, out: &mut dyn Write) -> a
         rules: Rules {
             assembly_time: TimeDelta::from_std(args.assembly_time)?,
         },
-        patience: REPLAY_DEADLINE,
         answer_time: REPLAY_DEADLINE,
     };
     let actors = Actors::start(

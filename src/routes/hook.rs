@@ -1,7 +1,7 @@
 //! `POST /sbermarket/orders/hook/`: authenticate, read, parse once, deliver, answer after the commit.
 
 use std::cell::OnceCell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::StreamExt;
-use metrics::{counter, histogram};
+use metrics::counter;
 use orderhook_actors::admission::Importance;
 use orderhook_actors::error::DeliverError;
 use orderhook_actors::order_actor::Acknowledged;
@@ -23,7 +23,7 @@ use super::{error_response, json_response, method_not_allowed};
 use crate::app::Node;
 use crate::intake::{self, Incoming, Taken, Verdict};
 use crate::live::hooks::Owed;
-use crate::metrics::{FIELDS_TOLERATED_TOTAL, HOOK_SECONDS, HOOKS_TOTAL, NO_EVENT};
+use crate::metrics::{FIELDS_TOLERATED_TOTAL, HOOKS_TOTAL, NO_EVENT};
 
 /// The largest body (protocol section 3).
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -78,9 +78,9 @@ impl Unanswered<'_> {
         let _ = self.body.set(body.clone());
     }
 
-    fn answered(mut self, event: &str, status: u16) {
+    fn answered(mut self, event: &str, status: u16, duration: Duration) {
         if let Some(owed) = self.owed.take() {
-            owed.answered(event, status, self.started);
+            owed.answered(event, status, duration);
         }
     }
 }
@@ -139,8 +139,7 @@ pub(crate) async fn receive(request: HttpRequest, payload: web::Payload, node: w
     let answering = answer(&request, payload, &node, received_at, &unanswered).await;
     let duration = started.elapsed();
     counter!(HOOKS_TOTAL, "event" => answering.event, "outcome" => answering.outcome).increment(1);
-    histogram!(HOOK_SECONDS).record(duration);
-    unanswered.answered(answering.event, answering.response.status().as_u16());
+    unanswered.answered(answering.event, answering.response.status().as_u16(), duration);
     if answering.untold {
         node.live.hooks.refused_untold();
     } else {
@@ -184,7 +183,7 @@ async fn answer(
     // Counted from the arrival: a body that comes slowly leaves less time for the rest.
     let deadline = unanswered.started + node.answer_deadline;
     let body = match tokio::time::timeout_at(deadline.into(), read_body(request.headers(), payload)).await {
-        Ok(Ok(body)) => Bytes::from(body),
+        Ok(Ok(body)) => body,
         Ok(Err(BodyError::TooLarge)) => return at_the_door(&ErrorBody::too_large(), "too_large"),
         // The caller has gone away or is too slow; whatever is said, nobody may be listening.
         Ok(Err(BodyError::Broken)) | Err(_) => return at_the_door(&ErrorBody::unavailable(), "too_slow"),
@@ -276,22 +275,33 @@ enum BodyError {
     Broken,
 }
 
-async fn read_body(headers: &HeaderMap, mut payload: web::Payload) -> Result<Vec<u8>, BodyError> {
+/// A body that came in one piece, as nearly all do, is not copied: it stays in the buffer of its connection, which
+/// has no other request under way.
+async fn read_body(headers: &HeaderMap, mut payload: web::Payload) -> Result<Bytes, BodyError> {
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > MAX_BODY_BYTES) {
         return Err(BodyError::TooLarge);
     }
-    let mut body = Vec::with_capacity(announced.unwrap_or(2048));
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| BodyError::Broken)?;
-        if body.len() + chunk.len() > MAX_BODY_BYTES {
+    let mut first = Bytes::new();
+    let mut joined = Vec::new();
+    while let Some(piece) = payload.next().await {
+        let piece = piece.map_err(|_| BodyError::Broken)?;
+        if first.len().max(joined.len()) + piece.len() > MAX_BODY_BYTES {
             return Err(BodyError::TooLarge);
         }
-        body.extend_from_slice(&chunk);
+        if first.is_empty() {
+            first = piece;
+            continue;
+        }
+        if joined.is_empty() {
+            joined.reserve(announced.unwrap_or(2 * first.len()));
+            joined.extend_from_slice(&first);
+        }
+        joined.extend_from_slice(&piece);
     }
-    Ok(body)
+    Ok(if joined.is_empty() { first } else { Bytes::from(joined) })
 }
 
 fn ok(answer: &Answer) -> HttpResponse {

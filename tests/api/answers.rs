@@ -1,5 +1,8 @@
 //! What SM is answered (protocol section 3), and that everything it sent is kept.
 
+use std::convert::Infallible;
+
+use futures_util::stream;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -232,4 +235,30 @@ async fn a_full_order_queue_is_429_with_retry_after() {
     }
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 429, 429, 429, 429]);
+}
+
+/// Sends a body without a length, in pieces of this many bytes, and returns the status.
+async fn send_in_pieces(app: &TestApp, body: &str, size: usize) -> u16 {
+    let pieces: Vec<Result<_, Infallible>> = body.as_bytes().chunks(size).map(|piece| Ok(piece.to_vec())).collect();
+    let request = reqwest::Client::new()
+        .post(format!("{}/sbermarket/orders/hook/", app.hooks))
+        .header("client-token", TOKEN)
+        .body(reqwest::Body::wrap_stream(stream::iter(pieces)));
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[actix_rt::test]
+async fn a_body_that_comes_in_pieces_is_kept_byte_for_byte() {
+    let database = TestDatabase::create().await;
+    let app = TestApp::start(database.url(), &[]).await;
+    let mut sent = Vec::new();
+    for (order_id, size) in [("H1", usize::MAX), ("H2", 100), ("H3", 1)] {
+        let body = with_lines("order.created", order_id, &[("A", "1"), ("B", "2"), ("C", "3")]);
+        assert_eq!(send_in_pieces(&app, &body, size).await, 200, "pieces of {size}");
+        sent.push(body.into_bytes());
+    }
+    let kept = "SELECT body FROM order_arrivals ORDER BY order_id";
+    let kept = database.client().await.query(kept, &[]).await.unwrap();
+    let kept: Vec<Vec<u8>> = kept.iter().map(|row| row.get(0)).collect();
+    assert!(kept == sent);
 }

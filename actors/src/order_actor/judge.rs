@@ -113,11 +113,9 @@ async fn commit(
         notice: transition.notice,
         deadline: hook.deadline,
     };
-    // A transaction that was sent runs to its end. Should its answer never come, this order must not
-    // stand still for ever: its state is then loaded again, and the version decides.
-    let give_up_at = hook.deadline + context.patience;
-    let committed = tokio::time::timeout_at(give_up_at.into(), context.persistence.commit(commit)).await;
-    Ok((committed.map_err(|_elapsed| DeliverError::Deadline)??, decided))
+    // Not limited here: the persistence actor gives a transaction up whose end does not come.
+    let committed = context.persistence.commit(commit).await?;
+    Ok((committed, decided))
 }
 
 async fn load(context: &OrderContext, id: &OrderId, hook: &Hook) -> Result<Order, DeliverError> {

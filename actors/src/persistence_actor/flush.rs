@@ -35,6 +35,7 @@ pub(super) struct Outside {
     pub(super) store: Arc<dyn OrderStore>,
     pub(super) notices_written: NoticesWritten,
     pub(super) admission: Arc<Admission>,
+    pub(super) patience: Duration,
 }
 
 /// The pause before a batch that failed in passing is sent again, doubled up to the last.
@@ -77,8 +78,23 @@ async fn commit_part(outside: &Outside, mut part: Vec<Sent>, parts: &mut Vec<Vec
             return false;
         }
         let started = Instant::now();
+        let last_deadline = part.iter().map(|sent| sent.commit.deadline).fold(started, Instant::max);
+        let give_up_at = last_deadline + outside.patience;
         let commits = part.iter().map(|sent| Arc::clone(&sent.commit)).collect();
-        let result = outside.store.commit(commits).await;
+        let committing = tokio::time::timeout_at(give_up_at.into(), outside.store.commit(commits));
+        let Ok(result) = committing.await else {
+            let request_ids = request_ids(&part);
+            tracing::error!(
+                rows = part.len(),
+                request_ids,
+                "a batch is given up: the database never answered"
+            );
+            for sent in part {
+                // The order is loaded again, and the version decides.
+                sent.answer(Err(DeliverError::Deadline));
+            }
+            return false;
+        };
         match result {
             Ok(committed) => {
                 outside.admission.transaction_committed();

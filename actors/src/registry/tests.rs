@@ -54,7 +54,6 @@ fn a_look_at_a_hundred_thousand_orders_takes_no_lock_of_theirs_and_hardly_any_ti
         rules: Rules {
             assembly_time: TimeDelta::minutes(60),
         },
-        patience: Duration::from_secs(5),
     };
     actix_rt::System::new().block_on(async {
         let store = Arc::new(MemoryOrderStore::default());

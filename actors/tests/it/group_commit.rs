@@ -239,3 +239,26 @@ fn past_its_deadline_a_hook_is_not_sent() {
         assert_eq!(store.events().len(), 1, "the late hook must not have been stored");
     });
 }
+
+#[test]
+fn a_transaction_that_never_ends_is_given_up_and_its_order_goes_on() {
+    let store = MemoryOrderStore::default();
+    store.hold();
+    let mut settings = settings();
+    settings.persistence.patience = Duration::ZERO;
+    with_actors(settings, &store.clone(), async |actors| {
+        let soon = Instant::now() + Duration::from_millis(20);
+        let late = actors
+            .orders
+            .deliver(hook_until("H1", EventKind::Created, content("2"), soon))
+            .await;
+        assert_eq!(late, Err(DeliverError::Deadline));
+        let limit = Instant::now() + Duration::from_secs(20);
+        while actors.mailboxes().iter().any(|mailbox| mailbox.depth > 0) {
+            assert!(Instant::now() < limit, "the order stands still");
+            tokio::task::yield_now().await;
+        }
+        store.release();
+        actors.orders.deliver(created("H1")).await.unwrap();
+    });
+}

@@ -32,7 +32,6 @@ pub(crate) fn settings() -> SystemSettings {
         rules: Rules {
             assembly_time: TimeDelta::minutes(60),
         },
-        patience: Duration::from_secs(5),
         answer_time: Duration::from_secs(2),
     }
 }
