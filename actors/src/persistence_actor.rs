@@ -1,6 +1,6 @@
 //! Group commit: what has gathered while the last transaction ran becomes the next one.
 //!
-//! There is no timer. A commit that finds no flush running starts one at once; under load the batches
+//! No timer gathers them. A commit that finds no flush running starts one at once; under load the batches
 //! grow by themselves. While one flush runs another follows it only when enough has gathered for it to be
 //! worth its price, so that neither PostgreSQL nor this process waits for the other. Only behind a lone commit
 //! the next follows at once, where transactions are quick: PostgreSQL can begin it without having to answer first.

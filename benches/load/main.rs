@@ -57,7 +57,7 @@ struct Args {
     /// What to be, when started by the bench itself.
     #[command(subcommand)]
     role: Option<Role>,
-    /// Measured seconds of every run; of 500 hooks/s never less than six
+    /// Measured seconds of every run, twice as many of fairness; of that and of 500 hooks/s never less than six
     #[arg(long, default_value_t = 5)]
     seconds: u64,
     /// How often everything is measured

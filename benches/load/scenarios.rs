@@ -140,7 +140,7 @@ impl Bench<'_> {
             ..others
         };
         let long = Orders { lines: 300, ..others };
-        let time = self.time().max(LEAST_TIME_OF_FAIRNESS);
+        let time = (self.time() * 2).max(LEAST_TIME_OF_FAIRNESS);
         // So few connections that none is without a request for the five seconds after which the node gives it up.
         let beside = [
             ("nobody", None),

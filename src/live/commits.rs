@@ -63,7 +63,8 @@ impl CommitStats {
 }
 
 /// What can become of a transaction.
-pub const OUTCOMES: [&str; 4] = ["stored", "transient", "unavailable", "data"];
+pub const OUTCOMES: [&str; 4] = ["stored", TRANSIENT, "unavailable", "data"];
+const TRANSIENT: &str = "transient";
 
 /// Which of [`OUTCOMES`] it was.
 const fn outcome<T>(committed: &Result<T, StoreError>) -> &'static str {
@@ -75,19 +76,31 @@ const fn outcome<T>(committed: &Result<T, StoreError>) -> &'static str {
     }
 }
 
-/// A transaction under way; it ends when this is dropped.
-struct UnderWay(Arc<CommitStats>);
+/// A transaction under way; it is counted when this is dropped.
+struct UnderWay {
+    stats: Arc<CommitStats>,
+    /// One of [`OUTCOMES`].
+    outcome: &'static str,
+}
 
 impl UnderWay {
     fn new(stats: &Arc<CommitStats>) -> Self {
         stats.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(stats))
+        Self {
+            stats: Arc::clone(stats),
+            // Until something else is known: one that is given up has failed in passing.
+            outcome: TRANSIENT,
+        }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.outcome == TRANSIENT {
+            self.stats.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        metrics::counter!(COMMITS_TOTAL, "outcome" => self.outcome).increment(1);
     }
 }
 
@@ -122,16 +135,13 @@ impl OrderStore for MeasuredStore {
         let stats = Arc::clone(&self.stats);
         let rows = batch.len() as u64;
         let bytes: usize = batch.iter().map(|commit| commit.arrival.body.len()).sum();
-        let under_way = UnderWay::new(&stats);
+        let mut under_way = UnderWay::new(&stats);
         let started = Instant::now();
         let committing = self.store.commit(batch);
         async move {
             let committed = committing.await;
+            under_way.outcome = outcome(&committed);
             drop(under_way);
-            if matches!(committed, Err(StoreError::Transient(_))) {
-                stats.failed.fetch_add(1, Ordering::Relaxed);
-            }
-            metrics::counter!(COMMITS_TOTAL, "outcome" => outcome(&committed)).increment(1);
             if committed.is_ok() {
                 let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 stats.commits.fetch_add(1, Ordering::Relaxed);
@@ -151,5 +161,51 @@ impl OrderStore for MeasuredStore {
 
     fn record_answers(&self, answers: Vec<Answered>) -> BoxFuture<'static, Result<(), StoreError>> {
         self.store.record_answers(answers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    /// A database that never answers.
+    struct NoEnd;
+
+    impl OrderStore for NoEnd {
+        fn for_writer(self: Arc<Self>, _under_way: usize) -> Arc<dyn OrderStore> {
+            self
+        }
+
+        fn load(&self, _order_id: &OrderId) -> BoxFuture<'static, Result<Option<Order>, StoreError>> {
+            pending().boxed()
+        }
+
+        fn commit(&self, _batch: Vec<Arc<Commit>>) -> BoxFuture<'static, Result<Vec<Committed>, StoreError>> {
+            pending().boxed()
+        }
+
+        fn answered(
+            &self,
+            _deliveries: Vec<DeliveryId>,
+        ) -> BoxFuture<'static, Result<HashSet<DeliveryId>, StoreError>> {
+            pending().boxed()
+        }
+
+        fn record_answers(&self, _answers: Vec<Answered>) -> BoxFuture<'static, Result<(), StoreError>> {
+            pending().boxed()
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_is_given_up_has_failed_in_passing() {
+        let stats = Arc::<CommitStats>::default();
+        let store = MeasuredStore::new(Arc::new(NoEnd), Arc::clone(&stats));
+        let mut committing = store.commit(Vec::new());
+        assert!((&mut committing).now_or_never().is_none());
+        assert_eq!((stats.in_flight(), stats.counts().failed), (1, 0));
+        drop(committing);
+        assert_eq!((stats.in_flight(), stats.counts().failed), (0, 1));
     }
 }

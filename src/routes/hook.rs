@@ -275,8 +275,9 @@ enum BodyError {
     Broken,
 }
 
-/// A body that came in one piece, as nearly all do, is not copied: it stays in the buffer of its connection, which
-/// has no other request under way.
+/// A body that came in one piece, as nearly all do, is not copied: it stays in the buffer that its connection read it
+/// into, of 8 to 16 KiB unless the body is larger. A connection has one request under way, so that each keeps one
+/// such buffer more at most; that of a hook that was answered 503 meanwhile is kept until its transaction has ended.
 async fn read_body(headers: &HeaderMap, mut payload: web::Payload) -> Result<Bytes, BodyError> {
     let announced = headers
         .get(CONTENT_LENGTH)

@@ -113,7 +113,8 @@ async fn commit(
         notice: transition.notice,
         deadline: hook.deadline,
     };
-    // Not limited here: the persistence actor gives a transaction up whose end does not come.
+    // Not limited here, for every hook would pay for it: the persistence actor gives a transaction up whose end does
+    // not come, and those who wait behind it go on.
     let committed = context.persistence.commit(commit).await?;
     Ok((committed, decided))
 }

@@ -23,7 +23,8 @@ pub trait OrderStore: Send + Sync + 'static {
     fn load(&self, order_id: &OrderId) -> BoxFuture<'static, Result<Option<Order>, StoreError>>;
 
     /// The store as one persistence actor uses it: it is called on that actor's thread only, with at most
-    /// `under_way` batches at a time, and may keep connections there. A batch may wait for those before it.
+    /// `under_way` batches at a time beside those whose end it has given up, and may keep connections there. A batch
+    /// may wait for those before it.
     fn for_writer(self: Arc<Self>, under_way: usize) -> Arc<dyn OrderStore>;
 
     /// Commits all of them in one transaction and says for each, in the given order, what became of

@@ -201,13 +201,18 @@ impl OrderStore for MemoryOrderStore {
 
     fn commit(&self, batch: Vec<Arc<Commit>>) -> BoxFuture<'static, Result<Vec<Committed>, StoreError>> {
         let store = self.clone();
-        async move {
+        // A task of its own: it runs to its end whatever becomes of the returned future.
+        let committing = tokio::spawn(async move {
             store.begun.send_modify(|begun| *begun += 1);
             // The sender lives as long as this store.
             let _ = store.open.subscribe().wait_for(|open| *open).await;
             let panics = mem::take(&mut store.state().panic_on_commit);
             assert!(!panics, "a test asked for this panic");
             store.state().commit(&batch)
+        });
+        async move {
+            let committed = committing.await;
+            committed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         }
         .boxed()
     }

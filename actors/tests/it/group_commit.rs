@@ -5,6 +5,7 @@ use orderhook_actors::error::DeliverError;
 use orderhook_actors::persistence_actor::PersistenceSettings;
 use orderhook_actors::ports::StoreError;
 use orderhook_actors::testkit::MemoryOrderStore;
+use orderhook_domain::apply::Outcome;
 use orderhook_domain::event::EventKind;
 use std::time::{Duration, Instant};
 
@@ -247,18 +248,30 @@ fn a_transaction_that_never_ends_is_given_up_and_its_order_goes_on() {
     let mut settings = settings();
     settings.persistence.patience = Duration::ZERO;
     with_actors(settings, &store.clone(), async |actors| {
-        let soon = Instant::now() + Duration::from_millis(20);
-        let late = actors
-            .orders
-            .deliver(hook_until("H1", EventKind::Created, content("2"), soon))
-            .await;
-        assert_eq!(late, Err(DeliverError::Deadline));
+        let created_until = |deadline| hook_until("H1", EventKind::Created, content("2"), deadline);
+        let deliver = |deadline| {
+            let actors = actors.clone();
+            actix_rt::spawn(async move { actors.orders.deliver(created_until(deadline)).await })
+        };
+        let under_way = deliver(Instant::now() + Duration::from_millis(500));
+        store.transactions_begun(1).await;
+        assert_eq!(under_way.await.unwrap(), Err(DeliverError::Deadline));
         let limit = Instant::now() + Duration::from_secs(20);
         while actors.mailboxes().iter().any(|mailbox| mailbox.depth > 0) {
             assert!(Instant::now() < limit, "the order stands still");
             tokio::task::yield_now().await;
         }
+        // It commits all the same, and whoever comes then is judged by what it left.
         store.release();
-        actors.orders.deliver(created("H1")).await.unwrap();
+        while store.events().is_empty() {
+            assert!(Instant::now() < limit, "what was sent is never cancelled");
+            tokio::task::yield_now().await;
+        }
+        let again = deliver(limit).await.unwrap().unwrap();
+        assert_eq!(again.outcome, Outcome::Duplicate);
+        assert_eq!(
+            (store.events().len(), store.order(&order_id("H1")).unwrap().version),
+            (2, 2)
+        );
     });
 }
