@@ -22,6 +22,7 @@ mod costs;
 #[path = "../../tests/support/fake_bot_api.rs"]
 mod fake_bot_api;
 mod floors;
+mod open_loop;
 mod play;
 mod process;
 mod report;
@@ -36,10 +37,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use client::{Answers, Closed, Open, closed_loop, open_loop};
+use client::{Answers, Closed, closed_loop};
 use cluster::Cluster;
 use costs::batches;
 use fake_bot_api::FakeBotApi;
+use open_loop::{Open, open_loop};
 use orderhook::config::{LogArgs, LogFormat};
 use orderhook::db::migrate::migrate;
 use orderhook::db::{Database, DatabaseSettings};

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use crate::Bench;
-use crate::client::{Answers, Counted, Open, WhenBusy, closed_loop, open_loop, play_open_loop, take};
+use crate::client::{Answers, closed_loop};
+use crate::open_loop::{Callers, Counted, Open, WhenBusy, open_loop, play_open_loop, take};
 use crate::play::Orders;
 use crate::process::Service;
 
@@ -85,6 +86,7 @@ impl Bench<'_> {
             when_busy: WhenBusy::LeftOut,
             gathers: true,
         };
+        let flood = Callers::connect(node.hooks, flood).on_their_way().await;
         // The last requests of the flood wait for their answers while the first ones after it are sent already, and
         // those of the first two seconds are not measured.
         let after = async {
@@ -96,7 +98,7 @@ impl Bench<'_> {
             };
             (open_loop(node.hooks, after).await, resident)
         };
-        let (flooded, (after, resident)) = tokio::join!(open_loop(node.hooks, flood), after);
+        let (flooded, (after, resident)) = tokio::join!(flood.play(), after);
 
         let refused = flooded.refused.values().sum::<u64>();
         let other: u64 = flooded
@@ -185,7 +187,7 @@ impl Bench<'_> {
             warm_up: Duration::ZERO,
             ..self.open(3000.0, Duration::from_mins(self.args.soak_minutes), Orders::USUAL)
         };
-        let playing = play_open_loop(node.hooks, played, Counted::clone(&counted));
+        let playing = play_open_loop(Callers::connect(node.hooks, played), Counted::clone(&counted));
         let watching = async {
             let (mut accepted, mut refused, mut worst) = (0, 0, 0.0_f64);
             let mut resident = Vec::new();
