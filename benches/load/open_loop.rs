@@ -32,7 +32,7 @@ pub(crate) struct Open {
     pub(crate) orders: Orders,
     /// What becomes of a request that is due while every connection waits for an answer.
     pub(crate) when_busy: WhenBusy,
-    /// Whether answers may gather, see [`gather`].
+    /// Whether answers may gather, see [`crate::client::gather`].
     pub(crate) gathers: bool,
 }
 
