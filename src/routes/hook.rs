@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::StreamExt;
 use metrics::counter;
@@ -285,24 +285,22 @@ async fn read_body(headers: &HeaderMap, mut payload: web::Payload) -> Result<Byt
     if announced.is_some_and(|length| length > MAX_BODY_BYTES) {
         return Err(BodyError::TooLarge);
     }
-    let mut first = Bytes::new();
-    let mut joined = Vec::new();
+    let mut body = Bytes::new();
     while let Some(piece) = payload.next().await {
         let piece = piece.map_err(|_| BodyError::Broken)?;
-        if first.len().max(joined.len()) + piece.len() > MAX_BODY_BYTES {
+        if body.len() + piece.len() > MAX_BODY_BYTES {
             return Err(BodyError::TooLarge);
         }
-        if first.is_empty() {
-            first = piece;
-            continue;
+        if body.is_empty() {
+            body = piece;
+        } else {
+            // Copies what the connection's buffer holds, once; from then on it grows in place.
+            let mut joined = BytesMut::from(body);
+            joined.extend_from_slice(&piece);
+            body = joined.freeze();
         }
-        if joined.is_empty() {
-            joined.reserve(announced.unwrap_or(2 * first.len()));
-            joined.extend_from_slice(&first);
-        }
-        joined.extend_from_slice(&piece);
     }
-    Ok(if joined.is_empty() { first } else { Bytes::from(joined) })
+    Ok(body)
 }
 
 fn ok(answer: &Answer) -> HttpResponse {
