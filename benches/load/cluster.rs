@@ -1,5 +1,6 @@
 //! A PostgreSQL of its own, with `fsync` on, and what it costs.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -80,6 +81,15 @@ impl Cluster {
         let client = self.client("postgres").await;
         client.batch_execute(fill).await.unwrap();
         client.batch_execute("CHECKPOINT").await.unwrap();
+    }
+
+    /// Leaves the kernel with a gigabyte of free memory that was in use a moment ago. A virtual machine gives memory
+    /// that stays free back to its host, and each page then costs as much as several rows when a table grows into
+    /// it. A fresh database takes what the one before has just freed; one that has grown by much would be measured
+    /// with its host.
+    pub(crate) fn have_memory_at_hand(&self) {
+        let mut file = tempfile::tempfile_in(self.folder.path()).unwrap();
+        std::io::copy(&mut std::io::repeat(0).take(1 << 30), &mut file).unwrap();
     }
 
     /// CPU time of the server and of all its processes, those that have ended included.

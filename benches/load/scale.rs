@@ -45,12 +45,13 @@ impl Bench<'_> {
     }
 
     /// Hooks per second, with what they cost, after everything before has been written to disk. What autovacuum would
-    /// do to a table that has just been filled is done before, too.
+    /// do to a table that has just been filled is done before, too, and all begin with memory at hand.
     async fn scaled(&mut self, what: &str, node: &Service, database: &str) -> f64 {
         let client = self.cluster.client(database).await;
         client.batch_execute("VACUUM (ANALYZE)").await.unwrap();
         client.batch_execute("CHECKPOINT").await.unwrap();
         drop(client);
+        self.cluster.have_memory_at_hand();
         let run = self.closed(64);
         let name = format!("scale closed 64 {what}");
         self.costs(node, database, &name, async |addr| closed_loop(addr, run).await)
