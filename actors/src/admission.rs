@@ -7,6 +7,10 @@
 //! interval must say the same. Then hooks are refused at the door, `order.created` last of all: without an answer
 //! to it SM cancels a real order, everything else is only told again.
 //!
+//! Stores take turns in a transaction, so that the luckiest hook of all says nothing of a store that sends more than
+//! its share: its own hooks wait for each other. For such a store the same is measured again, by the longest of the
+//! waits that a transaction leaves behind, and its hooks are refused when they have been read. The others are not.
+//!
 //! The threads that read hooks can be behind as well, and nothing that is counted inside shows it: who waits for a
 //! turn there has not been read. So a look comes by again and again and waits for its turn like everybody else.
 //! When many are inside, and even the shortest of these waits was long in two intervals, what may be repeated is
@@ -46,6 +50,8 @@ pub struct Admission {
     started: Instant,
     /// For a transaction.
     commit_wait: StandingWait,
+    /// For a transaction, of the store whose oldest hook waits longest.
+    store_wait: StandingWait,
     /// For a turn on the threads that read hooks.
     turn_wait: StandingWait,
     /// When the last transaction was committed, in microseconds since `started`.
@@ -89,6 +95,7 @@ impl Admission {
             waiting,
             started: Instant::now(),
             commit_wait: StandingWait::new(INTERVAL),
+            store_wait: StandingWait::new(INTERVAL),
             turn_wait: StandingWait::new(TURN_INTERVAL),
             committed: AtomicU64::new(0),
         })
@@ -105,18 +112,50 @@ impl Admission {
         if inside < self.batch_rows {
             return Ok(());
         }
-        let (longest_wait, most_inside) = match importance {
-            Importance::Created => (self.answer_time * 3 / 4, self.waiting.bound()),
-            Importance::Other => (self.answer_time / 16, self.waiting.bound() / 2),
+        let most_inside = match importance {
+            Importance::Created => self.waiting.bound(),
+            Importance::Other => self.waiting.bound() / 2,
         };
         // With few inside, turns are late because the machine does something else: refusing would help nobody.
         let is_behind = importance == Importance::Other
             && inside > self.batch_rows * CROWD_BATCHES
             && self.turn_wait() > LONGEST_TURN;
-        if inside < most_inside && self.standing() <= longest_wait && !is_behind {
+        if inside < most_inside && self.standing() <= self.longest_wait(importance) && !is_behind {
             return Ok(());
         }
         Err(self.refusal())
+    }
+
+    /// Lets a hook into the queue of its store, the oldest of which must be committed by that deadline. Stores that
+    /// do not wait are not refused for the sake of one that does.
+    ///
+    /// # Errors
+    /// Those of [`Admission::admit`].
+    pub(crate) fn admit_to_store(
+        &self,
+        importance: Importance,
+        oldest: std::time::Instant,
+    ) -> Result<(), DeliverError> {
+        let longest_wait = self.longest_wait(importance);
+        let standing = Duration::from_micros(self.store_wait.standing.load(Ordering::Relaxed));
+        if standing <= longest_wait || self.waited_since_arrival(oldest) <= longest_wait {
+            return Ok(());
+        }
+        Err(self.refusal())
+    }
+
+    /// Beyond this wait for a transaction hooks are refused.
+    fn longest_wait(&self, importance: Importance) -> Duration {
+        match importance {
+            Importance::Created => self.answer_time * 3 / 4,
+            Importance::Other => self.answer_time / 16,
+        }
+    }
+
+    /// How long ago the hook came that must be committed by this deadline.
+    fn waited_since_arrival(&self, deadline: std::time::Instant) -> Duration {
+        let left = deadline.saturating_duration_since(Instant::now().into_std());
+        self.answer_time.saturating_sub(left)
     }
 
     fn refusal(&self) -> DeliverError {
@@ -161,15 +200,19 @@ impl Admission {
         self.turn_wait.waited(wait, now, |_length| true);
     }
 
-    /// A transaction begins now; its hooks must be committed by these deadlines.
-    pub(crate) fn transaction_begins(&self, deadlines: impl Iterator<Item = std::time::Instant>) {
-        let Some(latest) = deadlines.max() else { return };
-        let left = latest.saturating_duration_since(Instant::now().into_std());
-        self.waited_for_transaction(self.answer_time.saturating_sub(left), self.started.elapsed());
+    /// A transaction begins now. Of its hooks the one that came last must be committed by `latest`, and of those that
+    /// it leaves behind the one that came first by `oldest`.
+    pub(crate) fn transaction_begins(&self, latest: std::time::Instant, oldest: Option<std::time::Instant>) {
+        let shortest = self.waited_since_arrival(latest);
+        let longest = oldest.map_or(shortest, |oldest| self.waited_since_arrival(oldest));
+        self.waited_for_transaction(shortest, longest, self.started.elapsed());
     }
 
-    fn waited_for_transaction(&self, wait: Duration, now: Duration) {
-        self.commit_wait.waited(wait, now, |length| length > STOOD_STILL);
+    /// The shortest wait of those who are in it, and the longest of those who are not.
+    fn waited_for_transaction(&self, shortest: Duration, longest: Duration, now: Duration) {
+        let asks_for_two = |length| length > STOOD_STILL;
+        self.commit_wait.waited(shortest, now, asks_for_two);
+        self.store_wait.waited(longest, now, asks_for_two);
     }
 
     /// A transaction has committed.
@@ -223,152 +266,4 @@ fn micros(time: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::persistence_actor::PersistenceCommand;
-
-    const ANSWER_TIME: Duration = Duration::from_secs(2);
-    const BATCH_ROWS: usize = 10;
-    const BOUND: usize = 100;
-
-    fn admission(inside: usize) -> (Arc<Admission>, Arc<MailboxStats>) {
-        let stats = MailboxStats::new::<PersistenceCommand>("persistence");
-        stats.opened(BOUND);
-        for _ in 0..inside {
-            stats.entered(0, 1, BOUND);
-        }
-        let admission = Admission::new(ANSWER_TIME, BATCH_ROWS, Arc::clone(&stats));
-        admission.transaction_committed();
-        (admission, stats)
-    }
-
-    /// Intervals of one wait each.
-    fn waits(admission: &Admission, millis: &[u64]) {
-        for (interval, millis) in millis.iter().enumerate() {
-            let now = INTERVAL * u32::try_from(interval + 1).unwrap();
-            admission.waited_for_transaction(Duration::from_millis(*millis), now);
-        }
-    }
-
-    #[test]
-    fn a_node_whose_hooks_do_not_wait_admits_everything() {
-        let (admission, _) = admission(BATCH_ROWS);
-        waits(&admission, &[3]);
-        assert_eq!(admission.admit(Importance::Other), Ok(()));
-        assert_eq!(admission.admit(Importance::Created), Ok(()));
-    }
-
-    #[test]
-    fn when_everybody_waits_created_is_still_admitted_and_the_others_are_not() {
-        let (admission, _) = admission(BATCH_ROWS);
-        waits(&admission, &[300]);
-        assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
-        assert_eq!(admission.admit(Importance::Created), Ok(()));
-    }
-
-    #[test]
-    fn created_is_refused_when_it_could_not_be_answered_in_time() {
-        let (admission, _) = admission(BATCH_ROWS);
-        waits(&admission, &[300, 1600]);
-        assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Busy));
-    }
-
-    #[test]
-    fn one_that_did_not_wait_shows_that_the_node_keeps_up() {
-        let (admission, _) = admission(BATCH_ROWS);
-        admission.waited_for_transaction(Duration::from_millis(1), INTERVAL / 2);
-        admission.waited_for_transaction(Duration::from_millis(900), INTERVAL);
-        assert_eq!(admission.admit(Importance::Other), Ok(()));
-    }
-
-    #[test]
-    fn a_disk_that_stood_still_once_is_no_lack_of_capacity() {
-        let (admission, _) = admission(BATCH_ROWS);
-        waits(&admission, &[3]);
-        let later = |millis| INTERVAL + Duration::from_millis(millis);
-        admission.waited_for_transaction(Duration::from_millis(400), later(400));
-        assert_eq!(admission.admit(Importance::Other), Ok(()));
-        // It goes on like this.
-        admission.waited_for_transaction(Duration::from_millis(300), later(800));
-        assert_eq!(admission.standing(), Duration::from_millis(300));
-        assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
-    }
-
-    #[test]
-    fn an_old_queue_that_the_next_transaction_empties_refuses_nobody() {
-        let (admission, stats) = admission(BATCH_ROWS);
-        waits(&admission, &[1900]);
-        assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Busy));
-        stats.left(0, 1, BOUND);
-        assert_eq!(admission.admit(Importance::Other), Ok(()));
-    }
-
-    #[test]
-    fn half_of_the_places_is_kept_for_created() {
-        let (admission, _) = admission(BOUND / 2);
-        assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
-        assert_eq!(admission.admit(Importance::Created), Ok(()));
-    }
-
-    /// The last look of each interval waited so long, others did not come.
-    fn turns(admission: &Admission, millis: &[u64]) {
-        let mut now = Duration::ZERO;
-        for millis in millis {
-            let wait = Duration::from_millis(*millis);
-            now += TURN_INTERVAL.max(wait);
-            admission.waited_for_turn(wait, now);
-        }
-    }
-
-    #[test]
-    fn when_every_turn_is_late_those_who_can_come_again_are_refused() {
-        let crowd = BATCH_ROWS * CROWD_BATCHES + 1;
-        let (admission, stats) = admission(crowd);
-        turns(&admission, &[2, 80, 40]);
-        assert_eq!(admission.turn_wait(), Duration::from_millis(40));
-        assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
-        assert_eq!(admission.admit(Importance::Created), Ok(()));
-        // Nobody is inside for whose sake they could be refused.
-        stats.left(0, 1, BOUND);
-        assert_eq!(admission.admit(Importance::Other), Ok(()));
-    }
-
-    #[test]
-    fn one_stall_says_nothing_whoever_tells_of_it() {
-        let (admission, _) = admission(BATCH_ROWS * CROWD_BATCHES + 1);
-        turns(&admission, &[2, 80]);
-        // On another thread it was over a little later.
-        admission.waited_for_turn(Duration::from_millis(101), Duration::from_millis(121));
-        assert_eq!(admission.turn_wait(), Duration::from_millis(2));
-        assert_eq!(admission.admit(Importance::Other), Ok(()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_look_waits_for_its_turn_like_everybody() {
-        let (admission, _) = admission(0);
-        tokio::spawn(Arc::clone(&admission).watch_turns());
-        tokio::time::sleep(INTERVAL * 4).await;
-        assert_eq!(admission.turn_wait(), Duration::ZERO);
-        for _ in 0..4 {
-            // Whatever was due in this time has its turn after it.
-            tokio::time::advance(INTERVAL).await;
-            tokio::task::yield_now().await;
-        }
-        assert!(
-            admission.turn_wait() >= INTERVAL - TURN_LOOK,
-            "{:?}",
-            admission.turn_wait()
-        );
-    }
-
-    #[test]
-    fn while_nothing_is_committed_the_refusal_is_not_for_lack_of_capacity() {
-        let (mut admission, _) = admission(BOUND);
-        assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Busy));
-        // The last commit was so long ago.
-        Arc::get_mut(&mut admission).unwrap().started -= ANSWER_TIME / 2;
-        assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Unavailable));
-        admission.transaction_committed();
-        assert_eq!(admission.admit(Importance::Created), Err(DeliverError::Busy));
-    }
-}
+mod tests;

@@ -18,9 +18,10 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler};
 use futures_util::FutureExt;
+use orderhook_domain::event::EventKind;
 use tokio::sync::oneshot;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Importance};
 use crate::error::DeliverError;
 use crate::mailbox::{Command, Envelope, Handle, MailboxStats, Refused, Waiting};
 use crate::ports::{Commit, Committed, OrderStore};
@@ -217,8 +218,18 @@ impl Handler<Envelope<PersistenceCommand>> for PersistenceActor {
         let (PersistenceCommand::Commit { commit, reply }, waiting) = envelope.open();
         let order = commit.order.as_ref();
         let store_id = order.and_then(|order| order.document.as_ref().map(|document| document.store_id.clone()));
-        let pending = Pending { commit, reply, waiting };
-        self.lane.gathered().queue.push(store_id, pending);
+        let mut gathered = self.lane.gathered();
+        if let Some(oldest) = gathered.queue.oldest(&store_id)
+            && let Err(error) = self.lane.admit(&commit, oldest)
+        {
+            // The place in the mailbox is free before the caller can send its next commit.
+            drop(waiting);
+            // Nobody listens when the order's actor has died.
+            let _ = reply.send(Err(error));
+            return;
+        }
+        gathered.queue.push(store_id, Pending { commit, reply, waiting });
+        drop(gathered);
         if let Some(batch) = self.lane.next_batch() {
             tokio::spawn(Arc::clone(&self.lane).write(batch));
         }
@@ -274,6 +285,21 @@ impl Lane {
         Some(Batch { commits, alone_since })
     }
 
+    /// Whether a commit may wait behind the oldest of its store.
+    fn admit(&self, commit: &Commit, oldest: &Pending) -> Result<(), DeliverError> {
+        if commit.arrival.replay.is_some() {
+            // An operator asked for it, and waits longer than SM does.
+            return Ok(());
+        }
+        let importance = match commit.arrival.kind {
+            Some(EventKind::Created) => Importance::Created,
+            _ => Importance::Other,
+        };
+        self.outside
+            .admission
+            .admit_to_store(importance, oldest.commit.deadline)
+    }
+
     fn take(&self, queue: &mut FairQueue<Pending>) -> Vec<Pending> {
         let mut bytes = 0;
         let mut batch = Vec::with_capacity(queue.len().min(self.settings.batch_rows));
@@ -285,8 +311,12 @@ impl Lane {
             }
             batch.extend(queue.pop());
         }
-        let deadlines = batch.iter().map(|pending| pending.commit.deadline);
-        self.outside.admission.transaction_begins(deadlines);
+        // A replay has more time than a hook, and says nothing of how long hooks wait.
+        let hooks = batch.iter().filter(|pending| pending.commit.arrival.replay.is_none());
+        if let Some(latest) = hooks.map(|pending| pending.commit.deadline).max() {
+            let left = queue.oldest_of_each().map(|pending| pending.commit.deadline);
+            self.outside.admission.transaction_begins(latest, left.min());
+        }
         batch
     }
 }

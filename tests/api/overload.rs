@@ -19,6 +19,15 @@ const SLOW: &str = "
 /// Each waits for its answer before it sends the next order.
 const SENDERS: usize = 500;
 
+/// Every transaction takes so long that those of one store wait for several, and who comes alone for one.
+const RATHER_SLOW: &str = "
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
+    CREATE TRIGGER slow AFTER INSERT ON order_arrivals FOR EACH STATEMENT EXECUTE FUNCTION slow()";
+
+/// Ten of them fill a transaction.
+const LONG_COMMENT: usize = 100_000;
+const SENDERS_OF_ONE_STORE: usize = 100;
+
 #[actix_rt::test]
 async fn over_capacity_other_events_are_sent_back_and_created_is_not() {
     let database = TestDatabase::create().await;
@@ -67,6 +76,58 @@ async fn over_capacity_other_events_are_sent_back_and_created_is_not() {
     assert_eq!(hooks.collect::<Vec<_>>(), [Some(1)]);
     let line = log.lines().find(|line| line.contains(r#""request_id":"refused""#));
     assert_eq!(line, None);
+}
+
+/// The stores take turns in a transaction, so that a hook of a quiet one never waits long.
+#[actix_rt::test]
+async fn a_store_that_sends_more_than_its_share_is_sent_back_and_the_others_are_not() {
+    let database = TestDatabase::create().await;
+    let app = TestProcess::start(database.url(), &["--threads", "1"]).await;
+    app.accepted(of_store("order.created", "Q", "quiet", "")).await;
+    database.client().await.batch_execute(RATHER_SLOW).await.unwrap();
+    let running = Arc::new(AtomicBool::new(true));
+    let created = |sender: usize, store: &'static str, comment: String| {
+        let (client, running) = (app.client.clone(), Arc::clone(&running));
+        tokio::spawn(async move {
+            let mut statuses = Vec::new();
+            while running.load(Ordering::Relaxed) {
+                let id = format!("{store}{sender}-{}", statuses.len());
+                statuses.push(client.send(of_store("order.created", &id, store, &comment)).await.0);
+            }
+            statuses
+        })
+    };
+    let comment = "x".repeat(LONG_COMMENT);
+    let mut senders: Vec<_> = (0..SENDERS_OF_ONE_STORE)
+        .map(|sender| created(sender, "busy", comment.clone()))
+        .collect();
+    senders.push(created(0, "calm", String::new()));
+    let bound = Instant::now() + Duration::from_secs(60);
+    for order in 0.. {
+        let id = format!("B{order}");
+        app.accepted(of_store("order.created", &id, "busy", "")).await;
+        let (status, answer) = app.send(bare("order.paid", &id)).await;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            assert_eq!(answer["errors"][0]["type"], "overload", "{answer}");
+            break;
+        }
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        assert!(Instant::now() < bound, "a store that waits for itself is not refused");
+    }
+    app.accepted(bare("order.paid", "Q")).await;
+    running.store(false, Ordering::Relaxed);
+    for sender in senders {
+        let statuses = sender.await.unwrap();
+        assert!(statuses.iter().all(|status| *status == StatusCode::OK), "{statuses:?}");
+    }
+}
+
+/// An order with one line.
+fn of_store(event: &str, order_id: &str, store_id: &str, comment: &str) -> String {
+    let mut body: Value = serde_json::from_str(&with_lines(event, order_id, &[("A", "1")])).unwrap();
+    body["payload"]["store_id"] = store_id.into();
+    body["payload"]["comment"] = comment.into();
+    body.to_string()
 }
 
 /// In microseconds.

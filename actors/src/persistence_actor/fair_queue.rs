@@ -55,6 +55,17 @@ impl<T> FairQueue<T> {
         Some(item)
     }
 
+    /// What has waited longest of a store.
+    #[expect(clippy::ref_option, reason = "it is looked up by this key, without a copy of it")]
+    pub(super) fn oldest(&self, store_id: &Option<StoreId>) -> Option<&T> {
+        self.stores.get(store_id)?.front()
+    }
+
+    /// What has waited longest of each store that waits, in any order.
+    pub(super) fn oldest_of_each(&self) -> impl Iterator<Item = &T> {
+        self.stores.values().filter_map(VecDeque::front)
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.len
     }

@@ -5,9 +5,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use orderhook_actors::error::DeliverError;
+use orderhook_actors::order_actor::Hook;
+use orderhook_actors::ports::Replay;
 use orderhook_actors::system::Actors;
 use orderhook_actors::testkit::MemoryOrderStore;
 use orderhook_domain::event::EventKind;
+use orderhook_domain::ids::DeliveryId;
+use uuid::Uuid;
 
 use crate::support::{content, created, hook, hook_until, settings, with_actors};
 
@@ -127,6 +131,51 @@ fn a_thread_that_has_no_end_of_work_is_seen_to_be_behind() {
                 std::hint::spin_loop();
             }
             tokio::task::yield_now().await;
+        }
+    });
+}
+
+/// A replay has ten seconds, so that by its deadline it has just come.
+#[test]
+fn a_replay_says_nothing_of_how_long_hooks_wait() {
+    let store = MemoryOrderStore::default();
+    let answer_time = settings().answer_time;
+    let has_waited = answer_time / 2;
+    with_actors(settings(), &store.clone(), async |actors| {
+        let bound = Instant::now() + Duration::from_secs(60);
+        let mut begun = 0;
+        for round in 0.. {
+            let waiting = |name: &str| {
+                let deadline = Instant::now() + answer_time - has_waited;
+                hook_until(&format!("{name}{round}"), EventKind::Created, content("2"), deadline)
+            };
+            let mut replayed = created(&format!("R{round}"));
+            Arc::get_mut(&mut replayed.arrival).unwrap().replay = Some(Replay {
+                of: DeliveryId(Uuid::now_v7()),
+                by: "somebody".to_owned(),
+            });
+            let deliver = |hook: Hook| {
+                let actors = actors.clone();
+                actix_rt::spawn(async move { actors.orders.deliver(hook).await })
+            };
+            store.hold();
+            let mut hooks = vec![deliver(waiting("A"))];
+            begun += 1;
+            store.transactions_begun(begun).await;
+            hooks.push(deliver(waiting("B")));
+            hooks.push(deliver(replayed));
+            while actors.mailboxes()[1].depth < 3 {
+                tokio::task::yield_now().await;
+            }
+            store.release();
+            begun += 1;
+            for hook in hooks {
+                hook.await.unwrap().unwrap();
+            }
+            if actors.admission.standing() >= has_waited {
+                break;
+            }
+            assert!(Instant::now() < bound, "nobody is seen to wait");
         }
     });
 }
