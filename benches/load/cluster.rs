@@ -98,6 +98,12 @@ impl Cluster {
         cpu_of(pid) + cpu_of_children(pid)
     }
 
+    /// What the server calls itself.
+    pub(crate) fn version(&self) -> String {
+        let output = self.tool("postgres").arg("--version").output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     fn pid(&self) -> u32 {
         let file = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
         file.lines().next().unwrap().parse().unwrap()

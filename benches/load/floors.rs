@@ -12,11 +12,12 @@ use orderhook_domain::ids::DeliveryId;
 use orderhook_domain::order::Order;
 use orderhook_domain::protocol::{self, ParsedEvent};
 use rust_decimal::Decimal;
-use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
 use crate::bodies::{EVENTS, Script, order_id};
+use crate::client::WARM_UP;
 use crate::cluster::Cluster;
 use crate::process::resident;
 
@@ -61,24 +62,27 @@ const INSERT_STOCK: &str = "INSERT INTO stock_movements (order_id, line, store_i
      SELECT order_id, line, '8001', product_id, -quantity, $5 FROM unnest($1::text[]) AS u(order_id) \
      CROSS JOIN unnest($2::int[], $3::text[], $4::numeric[]) AS moved(line, product_id, quantity)";
 
-/// Writes the rows of the bench's events for so long and returns the events a second.
+/// Writes the rows of the bench's events, of every event all columns, for so long after a warm-up as a closed loop
+/// has it, and returns the events a second.
 pub(crate) async fn postgres(cluster: &Cluster, database: &str, time: Duration) -> f64 {
     let transitions = transitions();
-    let end = Instant::now() + time;
-    let started = Instant::now();
     let mut writers = Vec::new();
-    for connection in 0..CONNECTIONS {
-        let client = cluster.client(database).await;
+    for _ in 0..CONNECTIONS {
+        writers.push(Writer::new(cluster.client(database).await).await);
+    }
+    let begin = Instant::now() + WARM_UP;
+    let mut writing = Vec::new();
+    for (connection, writer) in (0..).zip(writers) {
         let transitions = transitions.clone();
-        writers.push(tokio::spawn(async move {
-            write(&client, connection, &transitions, end).await
+        writing.push(tokio::spawn(async move {
+            writer.write(connection, &transitions, begin, begin + time).await
         }));
     }
     let mut written = 0;
-    for writer in writers {
-        written += writer.await.unwrap();
+    for events in writing {
+        written += events.await.unwrap();
     }
-    written as f64 / started.elapsed().as_secs_f64()
+    written as f64 / time.as_secs_f64()
 }
 
 /// What the six events of an order come to.
@@ -125,86 +129,108 @@ pub(crate) fn order_bytes(lines: usize, count: usize) -> f64 {
     bytes
 }
 
-async fn write(client: &Client, connection: u64, transitions: &[Transition], end: Instant) -> u64 {
-    let upsert = client.prepare(UPSERT_ORDERS).await.unwrap();
-    let insert = client.prepare(INSERT_EVENTS).await.unwrap();
-    let tell = client.prepare(INSERT_NOTICES).await.unwrap();
-    let move_stock = client.prepare(INSERT_STOCK).await.unwrap();
-    let record_answers = client.prepare(INSERT_ANSWERS).await.unwrap();
-    let mut script = Script::new(8);
-    // Far away from the orders of the services.
-    let mut first = 1_000_000_000 * (connection + 1);
-    let mut written = 0;
-    loop {
-        let numbers: Vec<u64> = (first..first + BATCH).collect();
-        let ids: Vec<String> = numbers.iter().map(|number| order_id(*number)).collect();
-        first += BATCH;
-        for (event, transition) in transitions.iter().enumerate() {
-            if Instant::now() >= end {
-                return written;
+/// A connection with its statements.
+struct Writer {
+    client: Client,
+    upsert: Statement,
+    insert: Statement,
+    tell: Statement,
+    move_stock: Statement,
+    record_answers: Statement,
+}
+
+impl Writer {
+    async fn new(client: Client) -> Self {
+        Self {
+            upsert: client.prepare(UPSERT_ORDERS).await.unwrap(),
+            insert: client.prepare(INSERT_EVENTS).await.unwrap(),
+            tell: client.prepare(INSERT_NOTICES).await.unwrap(),
+            move_stock: client.prepare(INSERT_STOCK).await.unwrap(),
+            record_answers: client.prepare(INSERT_ANSWERS).await.unwrap(),
+            client,
+        }
+    }
+
+    /// Returns how many events were committed between `begin` and `end`.
+    async fn write(&self, connection: u64, transitions: &[Transition], begin: Instant, end: Instant) -> u64 {
+        let mut script = Script::new(8);
+        // Far away from the orders of the services.
+        let mut first = 1_000_000_000 * (connection + 1);
+        let mut written = 0;
+        loop {
+            let numbers: Vec<u64> = (first..first + BATCH).collect();
+            let ids: Vec<String> = numbers.iter().map(|number| order_id(*number)).collect();
+            first += BATCH;
+            for (event, transition) in transitions.iter().enumerate() {
+                let order = transition.order.as_ref().unwrap();
+                let document = order.document.as_ref().unwrap();
+                let deliveries: Vec<Uuid> = ids.iter().map(|_| Uuid::now_v7()).collect();
+                let bodies: Vec<Vec<u8>> = numbers
+                    .iter()
+                    .map(|number| script.body(*number, event).to_vec())
+                    .collect();
+                let (status, closed) = (order.status().as_str(), order.closed());
+                let customer = json(&document.customer);
+                let (json_document, memory) = (json(document), json(&order.memory));
+                let kind = EVENTS[event].strip_prefix("order.").unwrap();
+                let now: DateTime<Utc> = Utc::now();
+                let notice = transition.notice.as_ref().map(json);
+                let parameters: [&(dyn ToSql + Sync); 9] = [
+                    &ids,
+                    &order.version,
+                    &status,
+                    &closed,
+                    &now,
+                    &document.comment,
+                    &customer,
+                    &json_document,
+                    &memory,
+                ];
+                let orders = self.client.execute(&self.upsert, &parameters);
+                let parameters: [&(dyn ToSql + Sync); 8] = [
+                    &deliveries,
+                    &ids,
+                    &order.version,
+                    &kind,
+                    &EVENTS[event],
+                    &now,
+                    &bodies,
+                    &notice,
+                ];
+                let events = self.client.execute(&self.insert, &parameters);
+                let notices = async {
+                    let Some(notice) = &transition.notice else { return Ok(0) };
+                    let kind = notice.kind().as_str();
+                    let parameters: [&(dyn ToSql + Sync); 3] = [&deliveries, &ids, &kind];
+                    self.client.execute(&self.tell, &parameters).await
+                };
+                let stock = async {
+                    if transition.stock.is_empty() {
+                        return Ok(0);
+                    }
+                    let lines: Vec<i32> = transition.stock.iter().map(|moved| moved.line.cast_signed()).collect();
+                    let products: Vec<&str> = transition.stock.iter().map(|moved| moved.product_id.as_str()).collect();
+                    let amounts: Vec<Decimal> = transition.stock.iter().map(|moved| moved.quantity.decimal()).collect();
+                    let parameters: [&(dyn ToSql + Sync); 5] = [&ids, &lines, &products, &amounts, &now];
+                    self.client.execute(&self.move_stock, &parameters).await
+                };
+                let answers = async {
+                    if !matches!(kind, "created" | "changed") {
+                        return Ok(0);
+                    }
+                    let parameters: [&(dyn ToSql + Sync); 2] = [&deliveries, &now];
+                    self.client.execute(&self.record_answers, &parameters).await
+                };
+                let (begins, commit) = (self.client.batch_execute("BEGIN"), self.client.batch_execute("COMMIT"));
+                tokio::try_join!(begins, orders, events, notices, stock, answers, commit).unwrap();
+                let committed = Instant::now();
+                if committed >= end {
+                    return written;
+                }
+                if committed >= begin {
+                    written += BATCH;
+                }
             }
-            let order = transition.order.as_ref().unwrap();
-            let document = order.document.as_ref().unwrap();
-            let deliveries: Vec<Uuid> = ids.iter().map(|_| Uuid::now_v7()).collect();
-            let bodies: Vec<Vec<u8>> = numbers
-                .iter()
-                .map(|number| script.body(*number, event).to_vec())
-                .collect();
-            let (status, closed) = (order.status().as_str(), order.closed());
-            let customer = json(&document.customer);
-            let (json_document, memory) = (json(document), json(&order.memory));
-            let kind = EVENTS[event].strip_prefix("order.").unwrap();
-            let now: DateTime<Utc> = Utc::now();
-            let notice = transition.notice.as_ref().map(json);
-            let parameters: [&(dyn ToSql + Sync); 9] = [
-                &ids,
-                &order.version,
-                &status,
-                &closed,
-                &now,
-                &document.comment,
-                &customer,
-                &json_document,
-                &memory,
-            ];
-            let orders = client.execute(&upsert, &parameters);
-            let parameters: [&(dyn ToSql + Sync); 8] = [
-                &deliveries,
-                &ids,
-                &order.version,
-                &kind,
-                &EVENTS[event],
-                &now,
-                &bodies,
-                &notice,
-            ];
-            let events = client.execute(&insert, &parameters);
-            let notices = async {
-                let Some(notice) = &transition.notice else { return Ok(0) };
-                let kind = notice.kind().as_str();
-                let parameters: [&(dyn ToSql + Sync); 3] = [&deliveries, &ids, &kind];
-                client.execute(&tell, &parameters).await
-            };
-            let stock = async {
-                if transition.stock.is_empty() {
-                    return Ok(0);
-                }
-                let lines: Vec<i32> = transition.stock.iter().map(|moved| moved.line.cast_signed()).collect();
-                let products: Vec<&str> = transition.stock.iter().map(|moved| moved.product_id.as_str()).collect();
-                let amounts: Vec<Decimal> = transition.stock.iter().map(|moved| moved.quantity.decimal()).collect();
-                let parameters: [&(dyn ToSql + Sync); 5] = [&ids, &lines, &products, &amounts, &now];
-                client.execute(&move_stock, &parameters).await
-            };
-            let answers = async {
-                if !matches!(kind, "created" | "changed") {
-                    return Ok(0);
-                }
-                let parameters: [&(dyn ToSql + Sync); 2] = [&deliveries, &now];
-                client.execute(&record_answers, &parameters).await
-            };
-            let (begin, commit) = (client.batch_execute("BEGIN"), client.batch_execute("COMMIT"));
-            tokio::try_join!(begin, orders, events, notices, stock, answers, commit).unwrap();
-            written += BATCH;
         }
     }
 }

@@ -37,7 +37,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use client::{Answers, Closed, closed_loop};
+use client::{Answers, Closed, WARM_UP, closed_loop};
 use cluster::Cluster;
 use costs::batches;
 use fake_bot_api::FakeBotApi;
@@ -139,7 +139,7 @@ async fn measure(args: &Args) {
         databases: 0,
         figures: Figures::default(),
     };
-    bench.figures.about = about(args);
+    bench.figures.about = about(args, &bench.cluster);
     bench.cluster.age().await;
     bench.make_template().await;
     for repetition in 1..=args.repetitions {
@@ -159,6 +159,7 @@ impl Bench<'_> {
         self.figures.save(&self.args.json);
     }
 
+    /// A part of a run's name asks for it, and the whole name for what its part is in.
     fn wants(&self, name: &str) -> bool {
         name.contains(&self.args.only) || self.args.only.contains(name)
     }
@@ -167,7 +168,7 @@ impl Bench<'_> {
         Duration::from_secs(self.args.seconds)
     }
 
-    /// A database with the schema, two chats of a store, and the bench's own settings of its tables: none.
+    /// A database with the schema and two chats of a store.
     async fn make_template(&mut self) {
         let admin = self.cluster.client("postgres").await;
         admin.batch_execute("CREATE DATABASE template_bench").await.unwrap();
@@ -312,7 +313,7 @@ impl Bench<'_> {
     fn closed(&self, connections: usize) -> Closed {
         Closed {
             connections,
-            warm_up: Duration::from_secs(1),
+            warm_up: WARM_UP,
             time: self.time(),
             orders: Orders::USUAL,
         }
@@ -372,7 +373,7 @@ impl Bench<'_> {
 }
 
 /// The machine and the commit.
-fn about(args: &Args) -> std::collections::BTreeMap<&'static str, String> {
+fn about(args: &Args, cluster: &Cluster) -> std::collections::BTreeMap<&'static str, String> {
     let output = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output();
         output.map_or(String::new(), |output| {
@@ -389,10 +390,7 @@ fn about(args: &Args) -> std::collections::BTreeMap<&'static str, String> {
         ("commit", output("git", &["describe", "--always", "--dirty"])),
         ("machine", format!("{cores} cores, {model}")),
         ("kernel", output("uname", &["-sr"])),
-        (
-            "postgres",
-            output("/usr/lib/postgresql/15/bin/postgres", &["--version"]),
-        ),
+        ("postgres", cluster.version()),
         ("run", format!("{} repetitions of {} s", args.repetitions, args.seconds)),
     ]
     .into()

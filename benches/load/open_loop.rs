@@ -110,11 +110,13 @@ impl Callers {
     pub(crate) async fn play(self) -> Answers {
         let (answers, time) = (Arc::default(), self.run.time);
         let Missed { left_out, unanswered } = play_open_loop(self, Arc::clone(&answers)).await;
+        let answers = take(&answers);
         Answers {
             left_out,
             unanswered,
-            elapsed: time,
-            ..take(&answers)
+            // Who is late takes longer than he was given.
+            elapsed: time.max(answers.elapsed),
+            ..answers
         }
     }
 }
@@ -151,7 +153,9 @@ pub(crate) async fn play_open_loop(Callers { connections, run }: Callers, answer
                 let mut answered = connection.under_way.lock().unwrap();
                 let due = answered.due.take().unwrap();
                 if due >= begin && due < end {
-                    answers.lock().unwrap().count(&answered.play, status, due.elapsed());
+                    let mut answers = answers.lock().unwrap();
+                    answers.count(&answered.play, status, due.elapsed());
+                    answers.elapsed = begin.elapsed();
                 }
                 answered.play.answered(status);
                 drop(answered);

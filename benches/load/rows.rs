@@ -1,5 +1,5 @@
-//! One event with its rows, as single statements: what the two floors and the baseline write. The same
-//! columns and values as the service writes by its group commit.
+//! One event with its rows, as single statements: what the baseline writes. The same columns and values as the
+//! service writes by its group commit, which does not send a document again that has not changed.
 
 use chrono::{DateTime, Utc};
 use orderhook_domain::apply::Transition;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::Bench;
-use crate::client::{Answers, closed_loop};
+use crate::client::{Answers, Closed, closed_loop};
 use crate::open_loop::{Callers, Counted, Open, WhenBusy, open_loop, play_open_loop, take};
 use crate::play::Orders;
 use crate::process::Service;
@@ -68,12 +68,16 @@ impl Bench<'_> {
     /// Twice of what the node can do, for 30 s, and what comes after.
     async fn overload(&mut self) {
         let node = self.node().await;
-        let capacity = closed_loop(node.hooks, self.closed(256)).await.rate();
         // Staff of no store could be told of so many orders: the outbox is left out of this.
         let others = Orders {
             stores: OTHER_STORES,
             ..Orders::USUAL
         };
+        let all_it_can = Closed {
+            orders: others,
+            ..self.closed(256)
+        };
+        let capacity = closed_loop(node.hooks, all_it_can).await.rate();
         let quiet = |time| self.open(capacity / 5.0, time, others);
         let before = open_loop(node.hooks, quiet(self.time())).await;
         let flood = Open {

@@ -1,5 +1,5 @@
-//! One event in one statement, one after the other on one connection: the least that a service must send for a
-//! durable hook, and the commit of one short row, the least that PostgreSQL can commit.
+//! One event with all its columns in one statement, one after the other on one connection, and the commit of one
+//! short row, the least that PostgreSQL can commit.
 
 use std::time::{Duration, Instant};
 
