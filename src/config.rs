@@ -12,7 +12,7 @@ use url::Url;
 /// Where PostgreSQL is; every command that stores or reads needs it.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
-    /// PostgreSQL URL; several hosts are tried in turn until one is writable
+    /// PostgreSQL URL; of several hosts, all asked at once, the writable one is used
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: SecretString,
 }
@@ -130,7 +130,7 @@ pub struct ServeArgs {
     pub log: LogArgs,
 }
 
-/// How logs are written; for every command.
+/// How logs are written, for `serve` and `migrate`.
 #[derive(Debug, Clone, Args)]
 pub struct LogArgs {
     /// What is logged: a level, or levels of targets as in info,orderhook=debug
@@ -160,7 +160,7 @@ pub enum SettingsError {
     /// It can be guessed at without limit.
     #[error("ORDERHOOK_OPS_TOKEN must have at least {SHORTEST_OPS_TOKEN} characters")]
     OpsToken,
-    /// SM waits five seconds, and a second try must fit in.
+    /// SM waits five seconds. Behind nginx a second try must fit in, too: `nginx/render.sh` takes at most two.
     #[error("ORDERHOOK_ANSWER_DEADLINE must be between 50ms and 4s, so that SM gets its answer within 5 s")]
     AnswerDeadline,
     /// Looking without a pause would be all that the database does.

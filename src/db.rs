@@ -1,8 +1,8 @@
 //! PostgreSQL: connections, and the adapters that the actors use through their ports.
 //!
 //! Connections are driven by the runtime given in [`Database::open`]: one driven by an HTTP worker would
-//! stall with it. Only a persistence actor has some of its own, on its own thread: nobody else uses it, and
-//! its answers wake nobody else. Every call of an adapter runs as an own task there,
+//! stall with it. Only the persistence actors have connections of their own, each driven on its actor's thread:
+//! their answers wake nobody else. Every other call of an adapter runs as a task of that runtime,
 //! so that a caller who goes away never cancels a statement that was sent.
 
 pub mod attention;

@@ -62,19 +62,10 @@ pub const NO_EVENT: &str = "unreadable";
 const QUICK_SECONDS: [f64; 15] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0,
 ];
-const ROWS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+const ROWS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
-/// Bodies have a few kilobytes and at most 256 KiB; a batch at most 8 MiB.
-const BYTES: [f64; 8] = [
-    1024.0,
-    4096.0,
-    16384.0,
-    65536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    8_388_608.0,
-];
+/// Bodies have a few kilobytes and at most 256 KiB; a batch at most 1 MiB.
+const BYTES: [f64; 6] = [1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0];
 
 /// Starts the recorder, once per process, and returns what renders it.
 ///
@@ -187,7 +178,7 @@ fn describe() {
     );
     describe_counter!(
         actors::COMMITS_TOTAL,
-        "Group commits that were sent, by outcome: stored, transient (failed in passing and sent again), unavailable, data (split)"
+        "Group commits that were sent, by outcome: stored, transient (failed in passing), unavailable, data (split)"
     );
     describe_histogram!(
         actors::COMMIT_SECONDS,

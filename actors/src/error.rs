@@ -3,7 +3,7 @@
 /// What the HTTP edge turns into an answer other than 2xx (protocol section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DeliverError {
-    /// The order's own queue, or the node's, is full: 429, never tried elsewhere.
+    /// Over capacity, or a queue is full: 429, never tried elsewhere.
     #[error("over capacity")]
     Busy,
     /// Nothing was committed by the deadline as far as is known: 503, the caller repeats.

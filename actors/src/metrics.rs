@@ -1,4 +1,4 @@
-//! The names of the metric families that the actors fill (design contract 4.5). Units are in the
+//! The names of the metric families that the actors fill. Units are in the
 //! names; labels are closed lists: actor kind, message type, outcome.
 
 /// Commands that wait or are being handled, by actor kind. Gauge.
@@ -34,7 +34,7 @@ pub const ORDERS_ACTIVE: &str = "orderhook_orders_active";
 /// Order actors that were started, retired, lost to a panic, or took their state from a stored row, by
 /// `event`. Counter.
 pub const ORDER_ACTORS_TOTAL: &str = "orderhook_order_actors_total";
-/// Group commits that were sent, by `outcome`: stored, failed in passing and sent again (`transient`), refused
+/// Group commits that were sent, by `outcome`: stored, failed in passing (`transient`), refused
 /// (`unavailable`), or split because of what is in them (`data`). Counter.
 pub const COMMITS_TOTAL: &str = "orderhook_commits_total";
 /// Time of one group commit. Histogram.

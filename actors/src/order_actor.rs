@@ -32,7 +32,7 @@ pub(crate) struct OrderContext {
     pub(crate) persistence: PersistenceHandle,
     pub(crate) answers: AnswersHandle,
     pub(crate) rules: Rules,
-    /// Whose actors may retire.
+    /// Orders whose actors may leave the memory at once.
     pub(crate) finished: FinishedOrders,
 }
 

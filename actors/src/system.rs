@@ -36,7 +36,7 @@ pub struct Actors {
     pub orders: OrderRegistry,
     /// Where answers are noted.
     pub answers: AnswersHandle,
-    /// Asked before a hook is read.
+    /// Asked before a hook is parsed.
     pub admission: Arc<Admission>,
     persistence: PersistenceHandle,
     order_stats: Arc<MailboxStats>,

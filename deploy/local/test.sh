@@ -5,10 +5,10 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Settings of the caller must not reach the tests, but for the seeds of a failure that is to be seen again,
-# the load of the pool, what `make chaos` was told, and a browser of the caller's own, which may be the only
-# one there is.
+# the load of the pool, what `make chaos` was told, how much is stored for the test of the scrape, a browser of the
+# caller's own, which may be the only one there is, and where its pictures go.
 declare -A kept=()
-for name in HISTORY_SEED POOL_TEST_RATE CHAOS_SEED CHAOS_MINUTES CHAOS_RATE TEST_CHROMIUM; do
+for name in HISTORY_SEED POOL_TEST_RATE CHAOS_SEED CHAOS_MINUTES CHAOS_RATE TEST_CHROMIUM TEST_ORDERS TEST_SCREENSHOTS; do
     name=ORDERHOOK_$name
     if [[ -n ${!name-} ]]; then kept[$name]=${!name}; fi
 done

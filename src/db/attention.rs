@@ -36,7 +36,7 @@ pub struct Attention {
     pub chats_disabled_count: usize,
     /// Chats that Telegram refuses.
     pub chats_disabled: Vec<DisabledChat>,
-    /// Bodies of the last hour that can never be read: SM does not repeat them.
+    /// Bodies of the last hour that can never be read: their repeats are rejected, too.
     pub fresh_rejects_count: usize,
     /// The newest bodies of the last day that can never be read.
     pub rejects: Vec<Reject>,

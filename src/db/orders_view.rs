@@ -19,7 +19,7 @@ use crate::db::stored_json::StoredJson;
 use events::Events;
 pub use events::{ArrivalsView, EventView, arrivals};
 
-/// The shape of design contract 4.3. Amounts and money are strings, so that no reader makes a float of them.
+/// `GET /api/orders/{id}`. Amounts and money are strings, so that no reader makes a float of them.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct OrderView {
     /// SM's id.

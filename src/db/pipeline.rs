@@ -1,7 +1,7 @@
 //! One connection for all statements that a writer has under way.
 //!
 //! PostgreSQL answers the statements of a connection in their order, and finds the next one waiting when it
-//! has committed the last (protocol documentation, "Pipelining"). Two connections would commit side by side,
+//! has committed the last (PostgreSQL documentation, "Pipelining"). Two connections would commit side by side,
 //! but they wait for each other's flush and then both for new work; one that is never without work carries a
 //! quarter more, and costs less of the processor.
 

@@ -30,7 +30,7 @@ pub struct CommitStats {
 pub struct CommitCounts {
     /// Transactions that ended well.
     pub commits: u64,
-    /// Transactions that failed in passing; their events are sent again.
+    /// Transactions that failed in passing: sent again, or given up.
     pub failed: u64,
     /// Events in those that ended well.
     pub rows: u64,

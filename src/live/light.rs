@@ -69,7 +69,7 @@ pub struct Seen {
     pub order_queue: usize,
     /// The order whose event has been under way the longest; `None` when nobody looked.
     pub standing: Option<(String, Duration)>,
-    /// Group commits of the last [`WINDOW`] that failed in passing and were sent again.
+    /// Group commits of the last [`WINDOW`] that failed in passing.
     pub commits_failed: u64,
     /// Commits that wait in all persistence actors, and how many may.
     pub commits_waiting: usize,
@@ -195,7 +195,7 @@ fn queues(seen: &Seen, reasons: &mut Vec<Reason>) {
     if seen.commits_failed > 0 && seen.database.is_none() {
         reasons.push(yellow(
             format!(
-                "{} group commits failed in passing during the last {} s and were sent again.",
+                "{} group commits failed in passing during the last {} s.",
                 seen.commits_failed,
                 WINDOW.as_secs()
             ),
@@ -275,7 +275,6 @@ fn staff(seen: &Seen, reasons: &mut Vec<Reason>) {
         ));
     }
     // What follows from a database that is away is no reason of its own.
-    // What follows from a database that is away is no reason of its own.
     for (what, cause) in seen.uncounted.iter().filter(|_| seen.database.is_none()) {
         reasons.push(yellow(
             format!("{what} is not known: {cause}."),
@@ -312,7 +311,7 @@ fn staff(seen: &Seen, reasons: &mut Vec<Reason>) {
         [
             "hook was",
             "hooks were",
-            "rejected for good within the last hour: SM does not repeat what is answered 400.",
+            "rejected for good within the last hour: a repeat is rejected again.",
         ],
         "The table below names the fields. A created among them is an order that nobody picks. \
          Runbook: OrderhookHooksRejected.",

@@ -121,7 +121,7 @@ function chartPlans(hello) {
           { name: "rows per commit", colour: 0, value: (row) => (row[count] ? row[rows] / row[count] : null) },
           { name: "mean time", colour: 1, value: divided("commit_us", 1000), right: true, show: ms },
           { name: "longest", colour: 5, value: divided("commit_max_us", 1000), right: true, show: ms },
-        ].concat(figures.sum("commits_failed") ? [{ name: "failed, sent again", colour: "--red", value: rate("commits_failed") }] : []);
+        ].concat(figures.sum("commits_failed") ? [{ name: "failed in passing", colour: "--red", value: rate("commits_failed") }] : []);
       },
     },
     {

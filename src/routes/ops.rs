@@ -1,7 +1,6 @@
 //! The operations listener: health, metrics, and what the actors are doing.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::ContentType;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
 use orderhook_domain::ids::OrderId;
@@ -152,7 +151,7 @@ struct EventsPage {
         (status = 200, description = "The order", body = crate::db::orders_view::OrderView),
         (status = 400, description = "The arrival is no id", body = crate::openapi::ErrorBody),
         (status = 404, description = "The order is unknown", body = crate::openapi::ErrorBody),
-        (status = 503, description = "The database is away", body = str),
+        (status = 503, description = "The database is away", body = crate::openapi::ErrorBody),
     )
 )]
 pub(crate) async fn order(node: web::Data<Node>, request: HttpRequest) -> HttpResponse {
@@ -171,9 +170,7 @@ pub(crate) async fn order(node: web::Data<Node>, request: HttpRequest) -> HttpRe
         Ok(None) => error_response(&ErrorBody::not_found()),
         Err(cause) => {
             tracing::warn!(%cause, "an order could not be read for operations");
-            HttpResponse::ServiceUnavailable()
-                .content_type(ContentType::plaintext())
-                .body("the database is away\n")
+            refusal(503, "unavailable", "", "the database is away")
         }
     }
 }

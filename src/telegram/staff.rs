@@ -13,7 +13,7 @@ use super::markup::plain;
 use super::texts::Texts;
 use crate::db::chats::Role;
 
-/// A command of design section 7.
+/// What staff may say to the bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StaffCommand {
     /// `/start CODE`: subscribe; without a code: say how.

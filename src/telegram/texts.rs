@@ -1,6 +1,6 @@
 //! Notices as Russian texts in Telegram's HTML mode. The words are in `templates/`.
 //!
-//! Source: design section 7. Most important first: a phone shows the number and what happened in
+//! Most important first: a phone shows the number and what happened in
 //! its notification, before the message is opened.
 
 mod changes;

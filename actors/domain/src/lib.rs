@@ -15,8 +15,8 @@
 //! - [`notice`]: the facts that staff are told; no formatting.
 //! - [`protocol`]: bytes to events, and the bodies of answers.
 //!
-//! Section numbers ("protocol section 5") refer to the SM order protocol, summarised in
-//! `ARCHITECTURE.md`.
+//! Section numbers ("protocol section 5, rule 2") refer to the SM order protocol, as `ARCHITECTURE.md` counts it
+//! under "How the rules of SM are read".
 
 pub mod apply;
 pub mod diff;

@@ -252,8 +252,8 @@ impl Pacing {
 
     /// This node has become the leader: what was sent before is told by [`Pacing::seed`], by itself and by
     /// others alike. Answers and alarms of others have no rows and are not known: at worst Telegram says 429
-    /// to one group, which then waits as long as it says. Calls of this node that are still under way, and pauses, stay. Others may have had
-    /// messages under way, too: nothing is sent for one second.
+    /// to one group, which then waits as long as it says. Calls of this node that are still under way, and pauses,
+    /// stay. Others may have had messages under way, too: nothing is sent for one second.
     pub fn begin_epoch(&mut self, now: Instant) {
         self.recent.clear();
         for chat in self.chats.values_mut().filter(|chat| chat.state == State::Free) {
