@@ -66,19 +66,22 @@ impl Figures {
             );
         };
         for (name, of, to, hold, target) in RATIOS {
-            if let Some(spread) = self.ratio(of, to) {
-                line(name, &spread, hold, target);
+            match self.ratio(of, to) {
+                Some(spread) => line(name, &spread, hold, target),
+                None => println!("{name:<54} {:>10} {:>26} {hold:>10} {target:>8}", "not run", ""),
             }
         }
         for (name, hold) in BOUNDS {
-            if let Some(spread) = self.median(name) {
-                line(name, &spread, hold, "");
+            match self.median(name) {
+                Some(spread) => line(name, &spread, hold, ""),
+                None => println!("{name:<54} {:>10} {:>26} {hold:>10}", "not run", ""),
             }
         }
-        println!("\n{:<54} {:>10} {:>37}", "never, in no round", "worst", "to hold");
+        println!("\n{:<54} {:>10} {:>37}", "in every round", "worst", "to hold");
         for (name, hold) in NEVER {
-            if let Some(spread) = self.median(name) {
-                println!("{name:<54} {:>10.3} {hold:>37}", spread.most);
+            match self.median(name) {
+                Some(spread) => println!("{name:<54} {:>10.3} {hold:>37}", spread.most),
+                None => println!("{name:<54} {:>10} {hold:>37}", "not run"),
             }
         }
     }
