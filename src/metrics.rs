@@ -159,7 +159,7 @@ fn describe() {
     );
     describe_counter!(
         actors::MAILBOX_REFUSED_TOTAL,
-        "Commands refused because a mailbox was full, by actor kind"
+        "Commands refused because a mailbox was full, or turned away by the actor, by actor kind"
     );
     describe_gauge!(
         actors::STANDING_WAIT_SECONDS,

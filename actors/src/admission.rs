@@ -8,8 +8,9 @@
 //! to it SM cancels a real order, everything else is only told again.
 //!
 //! Stores take turns in a transaction, so that the luckiest hook of all says nothing of a store that sends more than
-//! its share: its own hooks wait for each other. For such a store the same is measured again, by the longest of the
-//! waits that a transaction leaves behind, and its hooks are refused when they have been read. The others are not.
+//! its share: its own hooks wait for each other. Each persistence actor therefore looks at what its transactions leave
+//! behind, too ([`StoreAdmission`]), and refuses hooks of a store that was left behind again and again. They have been
+//! parsed by then: when everybody waits it is the door that refuses.
 //!
 //! The threads that read hooks can be behind as well, and nothing that is counted inside shows it: who waits for a
 //! turn there has not been read. So a look comes by again and again and waits for its turn like everybody else.
@@ -50,8 +51,6 @@ pub struct Admission {
     started: Instant,
     /// For a transaction.
     commit_wait: StandingWait,
-    /// For a transaction, of the store whose oldest hook waits longest.
-    store_wait: StandingWait,
     /// For a turn on the threads that read hooks.
     turn_wait: StandingWait,
     /// When the last transaction was committed, in microseconds since `started`.
@@ -95,7 +94,6 @@ impl Admission {
             waiting,
             started: Instant::now(),
             commit_wait: StandingWait::new(INTERVAL),
-            store_wait: StandingWait::new(INTERVAL),
             turn_wait: StandingWait::new(TURN_INTERVAL),
             committed: AtomicU64::new(0),
         })
@@ -112,50 +110,18 @@ impl Admission {
         if inside < self.batch_rows {
             return Ok(());
         }
-        let most_inside = match importance {
-            Importance::Created => self.waiting.bound(),
-            Importance::Other => self.waiting.bound() / 2,
+        let (longest_wait, most_inside) = match importance {
+            Importance::Created => (self.answer_time * 3 / 4, self.waiting.bound()),
+            Importance::Other => (self.answer_time / 16, self.waiting.bound() / 2),
         };
         // With few inside, turns are late because the machine does something else: refusing would help nobody.
         let is_behind = importance == Importance::Other
             && inside > self.batch_rows * CROWD_BATCHES
             && self.turn_wait() > LONGEST_TURN;
-        if inside < most_inside && self.standing() <= self.longest_wait(importance) && !is_behind {
+        if inside < most_inside && self.standing() <= longest_wait && !is_behind {
             return Ok(());
         }
         Err(self.refusal())
-    }
-
-    /// Lets a hook into the queue of its store, the oldest of which must be committed by that deadline. Stores that
-    /// do not wait are not refused for the sake of one that does.
-    ///
-    /// # Errors
-    /// Those of [`Admission::admit`].
-    pub(crate) fn admit_to_store(
-        &self,
-        importance: Importance,
-        oldest: std::time::Instant,
-    ) -> Result<(), DeliverError> {
-        let longest_wait = self.longest_wait(importance);
-        let standing = Duration::from_micros(self.store_wait.standing.load(Ordering::Relaxed));
-        if standing <= longest_wait || self.waited_since_arrival(oldest) <= longest_wait {
-            return Ok(());
-        }
-        Err(self.refusal())
-    }
-
-    /// Beyond this wait for a transaction hooks are refused.
-    fn longest_wait(&self, importance: Importance) -> Duration {
-        match importance {
-            Importance::Created => self.answer_time * 3 / 4,
-            Importance::Other => self.answer_time / 16,
-        }
-    }
-
-    /// How long ago the hook came that must be committed by this deadline.
-    fn waited_since_arrival(&self, deadline: std::time::Instant) -> Duration {
-        let left = deadline.saturating_duration_since(Instant::now().into_std());
-        self.answer_time.saturating_sub(left)
     }
 
     fn refusal(&self) -> DeliverError {
@@ -200,24 +166,64 @@ impl Admission {
         self.turn_wait.waited(wait, now, |_length| true);
     }
 
-    /// A transaction begins now. Of its hooks the one that came last must be committed by `latest`, and of those that
-    /// it leaves behind the one that came first by `oldest`.
-    pub(crate) fn transaction_begins(&self, latest: std::time::Instant, oldest: Option<std::time::Instant>) {
-        let shortest = self.waited_since_arrival(latest);
-        let longest = oldest.map_or(shortest, |oldest| self.waited_since_arrival(oldest));
-        self.waited_for_transaction(shortest, longest, self.started.elapsed());
+    /// A transaction begins now; the last of its hooks to come must be committed by `latest`.
+    pub(crate) fn transaction_begins(&self, latest: std::time::Instant) {
+        let left = latest.saturating_duration_since(Instant::now().into_std());
+        self.waited_for_transaction(self.answer_time.saturating_sub(left), self.started.elapsed());
     }
 
-    /// The shortest wait of those who are in it, and the longest of those who are not.
-    fn waited_for_transaction(&self, shortest: Duration, longest: Duration, now: Duration) {
-        let asks_for_two = |length| length > STOOD_STILL;
-        self.commit_wait.waited(shortest, now, asks_for_two);
-        self.store_wait.waited(longest, now, asks_for_two);
+    fn waited_for_transaction(&self, wait: Duration, now: Duration) {
+        self.commit_wait.waited(wait, now, |length| length > STOOD_STILL);
     }
 
     /// A transaction has committed.
     pub(crate) fn transaction_committed(&self) {
         self.committed.store(micros(self.started.elapsed()), Ordering::Relaxed);
+    }
+}
+
+/// Whether a persistence actor takes one more hook of a store whose own hooks wait for each other.
+#[derive(Debug)]
+pub(crate) struct StoreAdmission {
+    admission: Arc<Admission>,
+    /// For a transaction, of the store that waits longest.
+    wait: StandingWait,
+}
+
+impl StoreAdmission {
+    /// Admits everything until hooks are left behind.
+    pub(crate) const fn new(admission: Arc<Admission>) -> Self {
+        Self {
+            admission,
+            wait: StandingWait::new(INTERVAL),
+        }
+    }
+
+    /// Lets a hook into the queue of its store, of which one has waited so long that the last transaction has left
+    /// behind. Stores that are not left behind need not ask. What SM repeats is refused from twice the wait on that
+    /// the door allows: it is cheaper there.
+    ///
+    /// # Errors
+    /// Those of [`Admission::admit`].
+    pub(crate) fn admit(&self, importance: Importance, waited: Duration) -> Result<(), DeliverError> {
+        let longest_wait = match importance {
+            Importance::Created => self.admission.answer_time * 3 / 4,
+            Importance::Other => self.admission.answer_time / 8,
+        };
+        let standing = Duration::from_micros(self.wait.standing.load(Ordering::Relaxed));
+        if standing <= longest_wait || waited <= longest_wait {
+            return Ok(());
+        }
+        Err(self.admission.refusal())
+    }
+
+    /// A transaction begins now, and leaves behind hooks of which one has waited so long; `None` when it takes all.
+    pub(crate) fn transaction_begins(&self, left_behind: Option<Duration>) {
+        self.waited(left_behind.unwrap_or_default(), self.admission.started.elapsed());
+    }
+
+    fn waited(&self, longest: Duration, now: Duration) {
+        self.wait.waited(longest, now, |length| length > STOOD_STILL);
     }
 }
 

@@ -172,6 +172,17 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    /// How long it has waited so far.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Its actor does not take it: it counts as refused, and its place is free.
+    pub fn turn_away(self) {
+        self.slot.gate.stats.refuse(self.slot.message);
+    }
+
     /// The work begins: the time of waiting is recorded.
     #[must_use]
     pub fn begin(self) -> Working {

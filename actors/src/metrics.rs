@@ -21,7 +21,7 @@ pub const MAILBOX_MESSAGE_REFUSED_TOTAL: &str = "orderhook_mailbox_message_refus
 pub const MAILBOX_WAIT_SECONDS: &str = "orderhook_mailbox_wait_seconds";
 /// From the start of the work to its end, by actor kind and message type. Histogram.
 pub const MAILBOX_HANDLE_SECONDS: &str = "orderhook_mailbox_handle_seconds";
-/// Commands refused because a mailbox was full, by actor kind. Counter.
+/// Commands refused because a mailbox was full, or turned away by the actor, by actor kind. Counter.
 pub const MAILBOX_REFUSED_TOTAL: &str = "orderhook_mailbox_refused_total";
 /// The shortest time that a hook waited for its transaction in the last interval with any; above a sixteenth of
 /// the answer deadline the node refuses hooks. Gauge.

@@ -19,9 +19,10 @@ use std::time::{Duration, Instant};
 use actix::{Actor, Context, Handler};
 use futures_util::FutureExt;
 use orderhook_domain::event::EventKind;
+use orderhook_domain::ids::StoreId;
 use tokio::sync::oneshot;
 
-use crate::admission::{Admission, Importance};
+use crate::admission::{Admission, Importance, StoreAdmission};
 use crate::error::DeliverError;
 use crate::mailbox::{Command, Envelope, Handle, MailboxStats, Refused, Waiting};
 use crate::ports::{Commit, Committed, OrderStore};
@@ -100,6 +101,7 @@ impl PersistenceHandle {
                 let lane = Arc::new(Lane {
                     settings,
                     outside,
+                    stores: StoreAdmission::new(Arc::clone(admission)),
                     gathered: Mutex::default(),
                 });
                 Handle::start(arbiter, settings.queue, stats, move |_| PersistenceActor { lane })
@@ -178,6 +180,7 @@ pub struct PersistenceActor {
 struct Lane {
     settings: PersistenceSettings,
     outside: flush::Outside,
+    stores: StoreAdmission,
     gathered: Mutex<Gathered>,
 }
 
@@ -191,7 +194,12 @@ struct Gathered {
     /// How long the last transaction took that began when no other was under way; those behind another one wait
     /// for it, too. `None` before the first.
     last_took: Option<Duration>,
+    /// When the log was told of a store that was refused, at last.
+    told_at: Option<Instant>,
 }
+
+/// How often the log is told of it.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// What becomes one transaction.
 struct Batch {
@@ -219,11 +227,9 @@ impl Handler<Envelope<PersistenceCommand>> for PersistenceActor {
         let order = commit.order.as_ref();
         let store_id = order.and_then(|order| order.document.as_ref().map(|document| document.store_id.clone()));
         let mut gathered = self.lane.gathered();
-        if let Some(oldest) = gathered.queue.oldest(&store_id)
-            && let Err(error) = self.lane.admit(&commit, oldest)
-        {
+        if let Err(error) = self.lane.admit(&mut gathered, &store_id, &commit) {
             // The place in the mailbox is free before the caller can send its next commit.
-            drop(waiting);
+            waiting.turn_away();
             // Nobody listens when the order's actor has died.
             let _ = reply.send(Err(error));
             return;
@@ -285,8 +291,12 @@ impl Lane {
         Some(Batch { commits, alone_since })
     }
 
-    /// Whether a commit may wait behind the oldest of its store.
-    fn admit(&self, commit: &Commit, oldest: &Pending) -> Result<(), DeliverError> {
+    /// Whether a commit may wait behind those of its store.
+    #[expect(clippy::ref_option, reason = "the queue is asked by this key")]
+    fn admit(&self, gathered: &mut Gathered, store_id: &Option<StoreId>, commit: &Commit) -> Result<(), DeliverError> {
+        let Some(oldest) = gathered.queue.left_behind(store_id) else {
+            return Ok(());
+        };
         if commit.arrival.replay.is_some() {
             // An operator asked for it, and waits longer than SM does.
             return Ok(());
@@ -295,9 +305,19 @@ impl Lane {
             Some(EventKind::Created) => Importance::Created,
             _ => Importance::Other,
         };
-        self.outside
-            .admission
-            .admit_to_store(importance, oldest.commit.deadline)
+        let waited = oldest.waiting.waited();
+        let admitted = self.stores.admit(importance, waited);
+        let is_told = gathered.told_at.is_some_and(|told| told.elapsed() < TOLD_EVERY);
+        if admitted.is_err() && !is_told {
+            gathered.told_at = Some(Instant::now());
+            let store_id = store_id.as_ref().map(StoreId::as_str);
+            tracing::warn!(
+                store_id,
+                ?waited,
+                "a store sends more than its share: what comes of it is refused"
+            );
+        }
+        admitted
     }
 
     fn take(&self, queue: &mut FairQueue<Pending>) -> Vec<Pending> {
@@ -314,9 +334,10 @@ impl Lane {
         // A replay has more time than a hook, and says nothing of how long hooks wait.
         let hooks = batch.iter().filter(|pending| pending.commit.arrival.replay.is_none());
         if let Some(latest) = hooks.map(|pending| pending.commit.deadline).max() {
-            let left = queue.oldest_of_each().map(|pending| pending.commit.deadline);
-            self.outside.admission.transaction_begins(latest, left.min());
+            self.outside.admission.transaction_begins(latest);
         }
+        let left_behind = queue.transaction_filled().map(|pending| pending.waiting.waited());
+        self.stores.transaction_begins(left_behind.max());
         batch
     }
 }

@@ -239,7 +239,7 @@ fn refusals(seen: &Seen, reasons: &mut Vec<Reason>) {
     );
     refused(
         by_queues,
-        "a queue is full".to_owned(),
+        "a queue is full, or one store sends more than its share".to_owned(),
         "One order among the busiest: look at what SM sends for it. Many: PostgreSQL is slow, or add a node. \
          Runbook: OrderhookMailboxRefuses.",
     );

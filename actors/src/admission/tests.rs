@@ -22,14 +22,8 @@ fn admission(inside: usize) -> (Arc<Admission>, Arc<MailboxStats>) {
 fn waits(admission: &Admission, millis: &[u64]) {
     for (interval, millis) in millis.iter().enumerate() {
         let now = INTERVAL * u32::try_from(interval + 1).unwrap();
-        waited(admission, *millis, now);
+        admission.waited_for_transaction(Duration::from_millis(*millis), now);
     }
-}
-
-/// A transaction begins with hooks that waited so long, and takes all.
-fn waited(admission: &Admission, millis: u64, now: Duration) {
-    let wait = Duration::from_millis(millis);
-    admission.waited_for_transaction(wait, wait, now);
 }
 
 #[test]
@@ -58,8 +52,8 @@ fn created_is_refused_when_it_could_not_be_answered_in_time() {
 #[test]
 fn one_that_did_not_wait_shows_that_the_node_keeps_up() {
     let (admission, _) = admission(BATCH_ROWS);
-    waited(&admission, 1, INTERVAL / 2);
-    waited(&admission, 900, INTERVAL);
+    admission.waited_for_transaction(Duration::from_millis(1), INTERVAL / 2);
+    admission.waited_for_transaction(Duration::from_millis(900), INTERVAL);
     assert_eq!(admission.admit(Importance::Other), Ok(()));
 }
 
@@ -68,10 +62,10 @@ fn a_disk_that_stood_still_once_is_no_lack_of_capacity() {
     let (admission, _) = admission(BATCH_ROWS);
     waits(&admission, &[3]);
     let later = |millis| INTERVAL + Duration::from_millis(millis);
-    waited(&admission, 400, later(400));
+    admission.waited_for_transaction(Duration::from_millis(400), later(400));
     assert_eq!(admission.admit(Importance::Other), Ok(()));
     // It goes on like this.
-    waited(&admission, 300, later(800));
+    admission.waited_for_transaction(Duration::from_millis(300), later(800));
     assert_eq!(admission.standing(), Duration::from_millis(300));
     assert_eq!(admission.admit(Importance::Other), Err(DeliverError::Busy));
 }
@@ -85,49 +79,38 @@ fn an_old_queue_that_the_next_transaction_empties_refuses_nobody() {
     assert_eq!(admission.admit(Importance::Other), Ok(()));
 }
 
-/// Transactions that begin with a hook that has just come, and leave behind those who waited so long.
-fn leaves_behind(admission: &Admission, millis: &[u64]) {
+/// Transactions, one an interval, that leave hooks behind of which one has waited so long.
+fn leaves_behind(millis: &[u64]) -> StoreAdmission {
+    let store = StoreAdmission::new(admission(BATCH_ROWS).0);
     for (interval, millis) in millis.iter().enumerate() {
         let now = INTERVAL * u32::try_from(interval + 1).unwrap();
-        admission.waited_for_transaction(Duration::ZERO, Duration::from_millis(*millis), now);
+        store.waited(Duration::from_millis(*millis), now);
     }
+    store
 }
 
-/// The deadline of a hook that came so long ago.
-fn came(millis: u64) -> std::time::Instant {
-    (Instant::now() + ANSWER_TIME - Duration::from_millis(millis)).into_std()
+/// The admission's own clock stands still: nothing is committed, and nothing grows old.
+#[tokio::test(start_paused = true)]
+async fn of_stores_that_are_left_behind_the_one_that_waits_is_refused() {
+    let store = leaves_behind(&[400]);
+    let waited = Duration::from_millis(400);
+    assert_eq!(store.admit(Importance::Other, waited), Err(DeliverError::Busy));
+    assert_eq!(store.admit(Importance::Created, waited), Ok(()));
+    assert_eq!(store.admit(Importance::Other, Duration::from_millis(40)), Ok(()));
 }
 
-#[test]
-fn a_store_that_waits_for_itself_is_refused_and_the_others_are_not() {
-    let (admission, _) = admission(BATCH_ROWS);
-    leaves_behind(&admission, &[400]);
-    assert_eq!(admission.admit(Importance::Other), Ok(()));
-    assert_eq!(
-        admission.admit_to_store(Importance::Other, came(400)),
-        Err(DeliverError::Busy)
-    );
-    assert_eq!(admission.admit_to_store(Importance::Created, came(400)), Ok(()));
-    assert_eq!(admission.admit_to_store(Importance::Other, came(40)), Ok(()));
-}
-
-#[test]
-fn created_of_such_a_store_is_refused_when_it_could_not_be_answered_in_time() {
-    let (admission, _) = admission(BATCH_ROWS);
-    leaves_behind(&admission, &[1600]);
-    assert_eq!(admission.admit(Importance::Created), Ok(()));
-    assert_eq!(
-        admission.admit_to_store(Importance::Created, came(1600)),
-        Err(DeliverError::Busy)
-    );
+#[tokio::test(start_paused = true)]
+async fn created_of_such_a_store_is_refused_when_it_could_not_be_answered_in_time() {
+    let store = leaves_behind(&[1600]);
+    assert_eq!(store.admission.admit(Importance::Created), Ok(()));
+    let waited = Duration::from_millis(1600);
+    assert_eq!(store.admit(Importance::Created, waited), Err(DeliverError::Busy));
 }
 
 #[test]
-fn a_store_whose_queue_was_emptied_lately_is_not_refused() {
-    let (admission, _) = admission(BATCH_ROWS);
-    admission.waited_for_transaction(Duration::ZERO, Duration::from_millis(400), INTERVAL / 2);
-    waits(&admission, &[3]);
-    assert_eq!(admission.admit_to_store(Importance::Other, came(400)), Ok(()));
+fn a_transaction_that_took_all_ends_it() {
+    let store = leaves_behind(&[400, 0]);
+    assert_eq!(store.admit(Importance::Other, Duration::from_millis(400)), Ok(()));
 }
 
 #[test]

@@ -107,7 +107,7 @@ pub struct MailboxShown {
     pub deepest_now: usize,
     /// Single mailboxes that are at least half full now.
     pub half_full: usize,
-    /// Commands that were refused because a bound was met.
+    /// Commands that were refused because a bound was met, or turned away by the actor.
     pub refused: u64,
     /// By message type.
     pub messages: Vec<MessageShown>,
@@ -122,7 +122,7 @@ pub struct MessageShown {
     pub depth: usize,
     /// The highest that `depth` has been since the start.
     pub high_water: usize,
-    /// Such commands that were refused because a bound was met.
+    /// Such commands that were refused because a bound was met, or turned away by the actor.
     pub refused: u64,
     /// From sending to the start of the work.
     pub wait: TimingShown,

@@ -10,11 +10,15 @@ use orderhook_domain::ids::StoreId;
 /// A queue that serves its stores in turn. What belongs to no store shares one turn.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
-    stores: HashMap<Option<StoreId>, VecDeque<T>>,
+    stores: HashMap<Option<StoreId>, VecDeque<(Transaction, T)>>,
     /// The stores with something to serve, each once; the next one first.
     turns: VecDeque<Option<StoreId>>,
     len: usize,
+    next: Transaction,
 }
+
+/// Counts them.
+type Transaction = u64;
 
 impl<T> Default for FairQueue<T> {
     fn default() -> Self {
@@ -22,6 +26,7 @@ impl<T> Default for FairQueue<T> {
             stores: HashMap::new(),
             turns: VecDeque::new(),
             len: 0,
+            next: 0,
         }
     }
 }
@@ -32,19 +37,20 @@ impl<T> FairQueue<T> {
         if waiting.is_empty() {
             self.turns.push_back(store_id);
         }
-        waiting.push_back(item);
+        waiting.push_back((self.next, item));
         self.len += 1;
     }
 
     /// What [`FairQueue::pop`] would return.
     pub(super) fn front(&self) -> Option<&T> {
-        self.stores.get(self.turns.front()?)?.front()
+        let (_, item) = self.stores.get(self.turns.front()?)?.front()?;
+        Some(item)
     }
 
     pub(super) fn pop(&mut self) -> Option<T> {
         let store_id = self.turns.pop_front()?;
         let waiting = self.stores.get_mut(&store_id)?;
-        let item = waiting.pop_front()?;
+        let (_, item) = waiting.pop_front()?;
         self.len -= 1;
         if waiting.is_empty() {
             // Stores that are quiet take no memory.
@@ -55,15 +61,20 @@ impl<T> FairQueue<T> {
         Some(item)
     }
 
-    /// What has waited longest of a store.
-    #[expect(clippy::ref_option, reason = "it is looked up by this key, without a copy of it")]
-    pub(super) fn oldest(&self, store_id: &Option<StoreId>) -> Option<&T> {
-        self.stores.get(store_id)?.front()
+    /// A transaction has taken what it takes. Returns what it left behind: of each store what waits longest, in any
+    /// order.
+    pub(super) fn transaction_filled(&mut self) -> impl Iterator<Item = &T> {
+        self.next += 1;
+        self.stores
+            .values()
+            .filter_map(|waiting| waiting.front().map(|(_, item)| item))
     }
 
-    /// What has waited longest of each store that waits, in any order.
-    pub(super) fn oldest_of_each(&self) -> impl Iterator<Item = &T> {
-        self.stores.values().filter_map(VecDeque::front)
+    /// What waits longest of a store, if the last transaction has left it behind.
+    #[expect(clippy::ref_option, reason = "it is looked up by this key, without a copy of it")]
+    pub(super) fn left_behind(&self, store_id: &Option<StoreId>) -> Option<&T> {
+        let (came_for, item) = self.stores.get(store_id)?.front()?;
+        (*came_for < self.next).then_some(item)
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -91,6 +102,24 @@ mod tests {
         queue.push(None, (0, 0));
         let served: Vec<_> = std::iter::from_fn(|| queue.pop()).take(5).collect();
         assert_eq!(served, [(1, 0), (2, 0), (0, 0), (1, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn who_came_after_a_transaction_was_filled_is_not_left_behind_by_it() {
+        let mut queue = FairQueue::default();
+        queue.push(store(1), "first");
+        queue.push(store(1), "second");
+        assert_eq!(queue.left_behind(&store(1)), None);
+        queue.pop();
+        assert_eq!(queue.transaction_filled().collect::<Vec<_>>(), [&"second"]);
+        queue.push(store(1), "third");
+        queue.push(store(2), "other");
+        assert_eq!(queue.left_behind(&store(1)), Some(&"second"));
+        assert_eq!(queue.left_behind(&store(2)), None);
+        queue.pop();
+        queue.pop();
+        assert_eq!(queue.transaction_filled().count(), 1);
+        assert_eq!(queue.left_behind(&store(1)), Some(&"third"));
     }
 
     proptest! {
