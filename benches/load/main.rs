@@ -295,7 +295,7 @@ impl Bench<'_> {
         let rate = single::events(&self.cluster, &database, self.time()).await;
         self.figures.note("floor single events/s", rate);
         let micros = (self.cluster.cpu() - before).as_secs_f64() * 1e6;
-        let events = rate * self.time().as_secs_f64();
+        let events = rate * (WARM_UP + self.time()).as_secs_f64();
         self.figures
             .note("floor single events postgres cpu us", micros / events);
         rate

@@ -113,7 +113,7 @@ impl Bench<'_> {
             .sum();
         let mut note = |figure: &str, value: f64| self.figures.note(format!("overload {figure}"), value);
         let sent = flooded.accepted + refused + flooded.unanswered;
-        let rate = |hooks: u64| hooks as f64 / flooded.elapsed.as_secs_f64();
+        let rate = |hooks: u64| hooks as f64 / FLOOD.as_secs_f64();
         note("capacity hooks/s", capacity);
         note("due, of the capacity", rate(sent + flooded.left_out) / capacity);
         note("sent, of the capacity", rate(sent) / capacity);

@@ -11,6 +11,7 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use uuid::Uuid;
 
 use crate::bodies::{EVENTS, Script, order_id};
+use crate::client::WARM_UP;
 use crate::cluster::Cluster;
 use crate::floors::transitions;
 
@@ -64,11 +65,11 @@ pub(crate) async fn events(cluster: &Cluster, database: &str, time: Duration) ->
         statements.push(client.prepare_typed(&text, &TYPES).await.unwrap());
     }
     let mut script = Script::new(8);
-    let (started, mut committed) = (Instant::now(), 0_u64);
+    let (begin, mut committed) = (Instant::now() + WARM_UP, 0_u64);
     for number in 9_000_000_000.. {
         for (event, transition) in transitions.iter().enumerate() {
-            if started.elapsed() >= time {
-                return committed as f64 / started.elapsed().as_secs_f64();
+            if begin.elapsed() >= time {
+                return committed as f64 / begin.elapsed().as_secs_f64();
             }
             let body = script.body(number, event);
             commit(
@@ -78,7 +79,7 @@ pub(crate) async fn events(cluster: &Cluster, database: &str, time: Duration) ->
                 transition,
             )
             .await;
-            committed += 1;
+            committed += u64::from(Instant::now() >= begin);
         }
     }
     0.0
@@ -143,11 +144,11 @@ pub(crate) async fn short_rows(cluster: &Cluster, database: &str, time: Duration
         .prepare("INSERT INTO bench_commits (text) VALUES ($1)")
         .await
         .unwrap();
-    let started = Instant::now();
+    let begin = Instant::now() + WARM_UP;
     let mut commits = 0_u64;
-    while started.elapsed() < time {
+    while begin.elapsed() < time {
         client.execute(&statement, &[&"a short row"]).await.unwrap();
-        commits += 1;
+        commits += u64::from(Instant::now() >= begin);
     }
-    commits as f64 / started.elapsed().as_secs_f64()
+    commits as f64 / begin.elapsed().as_secs_f64()
 }
