@@ -9,7 +9,7 @@
 //!
 //! Stores take turns in a transaction, so that the luckiest hook of all says nothing of a store that sends more than
 //! its share: its own hooks wait for each other. Each persistence actor therefore looks at what its transactions leave
-//! behind, too ([`StoreAdmission`]), and refuses hooks of a store that was left behind again and again. They have been
+//! behind, too (`StoreAdmission`), and refuses hooks of a store that was left behind again and again. They have been
 //! parsed by then: when everybody waits it is the door that refuses.
 //!
 //! The threads that read hooks can be behind as well, and nothing that is counted inside shows it: who waits for a
