@@ -4,8 +4,8 @@
 //! which is for trying the service out.
 //!
 //! What happened to one hook is found by its `request_id`, which nginx gives it: the line of its answer
-//! ("hook answered"; what is refused for capacity before it is parsed has none, `order.created` excepted), of a commit that failed with it, and of the
-//! message that told staff of it ("staff were told"). Each failure is logged once, where it is handled.
+//! ("hook answered"; what is refused for capacity before it is parsed has none, `order.created` excepted),
+//! of a commit that failed with it, and of the message that told staff of it ("staff were told"). Each failure is logged once, where it is handled.
 
 mod lines;
 

@@ -194,12 +194,24 @@ struct Gathered {
     /// How long the last transaction took that began when no other was under way; those behind another one wait
     /// for it, too. `None` before the first.
     last_took: Option<Duration>,
-    /// When the log was told of a store that was refused, at last.
+    /// When the log was told last of a store that is refused.
     told_at: Option<Instant>,
 }
 
-/// How often the log is told of it.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+impl Gathered {
+    /// Once a second: hooks come by the thousand, and each has its own line as well.
+    fn tell_of_refused(&mut self, store_id: Option<&StoreId>, waited: Duration) {
+        if self.told_at.is_some_and(|told| told.elapsed() < Duration::from_secs(1)) {
+            return;
+        }
+        self.told_at = Some(Instant::now());
+        tracing::warn!(
+            store_id = store_id.map(StoreId::as_str),
+            ?waited,
+            "a store sends more than its share: what comes of it is refused"
+        );
+    }
+}
 
 /// What becomes one transaction.
 struct Batch {
@@ -227,7 +239,11 @@ impl Handler<Envelope<PersistenceCommand>> for PersistenceActor {
         let order = commit.order.as_ref();
         let store_id = order.and_then(|order| order.document.as_ref().map(|document| document.store_id.clone()));
         let mut gathered = self.lane.gathered();
-        if let Err(error) = self.lane.admit(&mut gathered, &store_id, &commit) {
+        let left_behind = gathered.queue.left_behind(&store_id);
+        if let Some(waited) = left_behind.map(|oldest| oldest.waiting.waited())
+            && let Err(error) = self.lane.admit(&commit, waited)
+        {
+            gathered.tell_of_refused(store_id.as_ref(), waited);
             // The place in the mailbox is free before the caller can send its next commit.
             waiting.turn_away();
             // Nobody listens when the order's actor has died.
@@ -291,12 +307,8 @@ impl Lane {
         Some(Batch { commits, alone_since })
     }
 
-    /// Whether a commit may wait behind those of its store.
-    #[expect(clippy::ref_option, reason = "the queue is asked by this key")]
-    fn admit(&self, gathered: &mut Gathered, store_id: &Option<StoreId>, commit: &Commit) -> Result<(), DeliverError> {
-        let Some(oldest) = gathered.queue.left_behind(store_id) else {
-            return Ok(());
-        };
+    /// Whether a commit may wait behind one of its store that has waited so long.
+    fn admit(&self, commit: &Commit, waited: Duration) -> Result<(), DeliverError> {
         if commit.arrival.replay.is_some() {
             // An operator asked for it, and waits longer than SM does.
             return Ok(());
@@ -305,19 +317,7 @@ impl Lane {
             Some(EventKind::Created) => Importance::Created,
             _ => Importance::Other,
         };
-        let waited = oldest.waiting.waited();
-        let admitted = self.stores.admit(importance, waited);
-        let is_told = gathered.told_at.is_some_and(|told| told.elapsed() < TOLD_EVERY);
-        if admitted.is_err() && !is_told {
-            gathered.told_at = Some(Instant::now());
-            let store_id = store_id.as_ref().map(StoreId::as_str);
-            tracing::warn!(
-                store_id,
-                ?waited,
-                "a store sends more than its share: what comes of it is refused"
-            );
-        }
-        admitted
+        self.stores.admit(importance, waited)
     }
 
     fn take(&self, queue: &mut FairQueue<Pending>) -> Vec<Pending> {

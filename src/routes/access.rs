@@ -3,8 +3,8 @@
 //! Without a token everybody who reaches the listener may look, and nobody may change anything or read a
 //! raw body. With a token everything under `/api` needs it as `Authorization: Bearer …`. The page keeps it
 //! for its tab and sends it with every request: there is no cookie, so no other site can act in the name
-//! of whoever is logged in. `/`, `/openapi.json`, `/livez`, `/readyz` and `/metrics` hold nothing personal and stay open,
-//! so that a load balancer and Prometheus need no secret.
+//! of whoever is logged in. `/`, `/openapi.json`, `/livez`, `/readyz` and `/metrics` hold nothing personal and
+//! stay open, so that a load balancer and Prometheus need no secret.
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};

@@ -12,18 +12,18 @@ use crate::bodies::{bare, with_lines};
 use crate::support::app::{NodeClient, TestProcess};
 use crate::support::database::TestDatabase;
 
-/// Every transaction takes a quarter of a second, so that a node carries 512 hooks a second at most.
-const SLOW: &str = "
-    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.25); RETURN NULL; END $$;
-    CREATE TRIGGER slow AFTER INSERT ON order_arrivals FOR EACH STATEMENT EXECUTE FUNCTION slow()";
+/// Has every transaction take so long.
+async fn slow_down(database: &TestDatabase, seconds: f64) {
+    let slow = format!(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$; \
+         CREATE TRIGGER slow AFTER INSERT ON order_arrivals FOR EACH STATEMENT EXECUTE FUNCTION slow()"
+    );
+    database.client().await.batch_execute(&slow).await.unwrap();
+}
 
 /// Each waits for its answer before it sends the next order.
 const SENDERS: usize = 500;
-
-/// Every transaction takes so long that those of one store wait for several, and who comes alone for one.
-const RATHER_SLOW: &str = "
-    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END $$;
-    CREATE TRIGGER slow AFTER INSERT ON order_arrivals FOR EACH STATEMENT EXECUTE FUNCTION slow()";
 
 /// Ten of them fill a transaction.
 const LONG_COMMENT: usize = 100_000;
@@ -36,7 +36,8 @@ async fn over_capacity_other_events_are_sent_back_and_created_is_not() {
     let database = TestDatabase::create().await;
     let mut app = TestProcess::start(database.url(), &["--threads", "1"]).await;
     app.accepted(with_lines("order.created", "H1", &[("A", "1")])).await;
-    database.client().await.batch_execute(SLOW).await.unwrap();
+    // A node then carries 512 hooks a second at most.
+    slow_down(&database, 0.25).await;
     let running = Arc::new(AtomicBool::new(true));
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
@@ -86,11 +87,12 @@ async fn over_capacity_other_events_are_sent_back_and_created_is_not() {
 async fn a_store_that_sends_more_than_its_share_is_sent_back_and_the_others_are_not() {
     let database = TestDatabase::create().await;
     // The others are refused from an eighth of it on, and created would be from three quarters on.
-    let app = TestProcess::start(database.url(), &["--threads", "1", "--answer-deadline", "4s"]).await;
+    let mut app = TestProcess::start(database.url(), &["--threads", "1", "--answer-deadline", "4s"]).await;
     for order in QUIET {
         app.accepted(of_store("order.created", order, "quiet", "")).await;
     }
-    database.client().await.batch_execute(RATHER_SLOW).await.unwrap();
+    // Those of one store wait for ten transactions then, and who comes alone for one.
+    slow_down(&database, 0.1).await;
     let running = Arc::new(AtomicBool::new(true));
     let created = |sender: usize, store: &'static str, comment: String| {
         let (client, running) = (app.client.clone(), Arc::clone(&running));
@@ -129,6 +131,18 @@ async fn a_store_that_sends_more_than_its_share_is_sent_back_and_the_others_are_
         let statuses = sender.await.unwrap();
         assert!(statuses.iter().all(|status| *status == StatusCode::OK), "{statuses:?}");
     }
+    let mailboxes: Value = app.ops("/api/mailboxes").await.json().await.unwrap();
+    let shown = mailboxes["mailboxes"].as_array().unwrap();
+    let persistence = shown.iter().find(|mailbox| mailbox["actor"] == "persistence").unwrap();
+    assert_eq!(persistence["refused"], 1, "{persistence}");
+    let log = app.ended_log();
+    let told = log
+        .lines()
+        .find(|line| line.contains("a store sends more than its share"));
+    assert!(
+        told.is_some_and(|line| line.contains(r#""store_id":"busy""#)),
+        "{told:?}"
+    );
 }
 
 /// An order with one line.

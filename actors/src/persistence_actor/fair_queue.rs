@@ -10,15 +10,14 @@ use orderhook_domain::ids::StoreId;
 /// A queue that serves its stores in turn. What belongs to no store shares one turn.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
-    stores: HashMap<Option<StoreId>, VecDeque<(Transaction, T)>>,
+    /// Each with how many transactions had been filled when it came.
+    stores: HashMap<Option<StoreId>, VecDeque<(u64, T)>>,
     /// The stores with something to serve, each once; the next one first.
     turns: VecDeque<Option<StoreId>>,
     len: usize,
-    next: Transaction,
+    /// Transactions so far.
+    filled: u64,
 }
-
-/// Counts them.
-type Transaction = u64;
 
 impl<T> Default for FairQueue<T> {
     fn default() -> Self {
@@ -26,7 +25,7 @@ impl<T> Default for FairQueue<T> {
             stores: HashMap::new(),
             turns: VecDeque::new(),
             len: 0,
-            next: 0,
+            filled: 0,
         }
     }
 }
@@ -37,7 +36,7 @@ impl<T> FairQueue<T> {
         if waiting.is_empty() {
             self.turns.push_back(store_id);
         }
-        waiting.push_back((self.next, item));
+        waiting.push_back((self.filled, item));
         self.len += 1;
     }
 
@@ -64,7 +63,7 @@ impl<T> FairQueue<T> {
     /// A transaction has taken what it takes. Returns what it left behind: of each store what waits longest, in any
     /// order.
     pub(super) fn transaction_filled(&mut self) -> impl Iterator<Item = &T> {
-        self.next += 1;
+        self.filled += 1;
         self.stores
             .values()
             .filter_map(|waiting| waiting.front().map(|(_, item)| item))
@@ -73,8 +72,8 @@ impl<T> FairQueue<T> {
     /// What waits longest of a store, if the last transaction has left it behind.
     #[expect(clippy::ref_option, reason = "it is looked up by this key, without a copy of it")]
     pub(super) fn left_behind(&self, store_id: &Option<StoreId>) -> Option<&T> {
-        let (came_for, item) = self.stores.get(store_id)?.front()?;
-        (*came_for < self.next).then_some(item)
+        let (filled_before, item) = self.stores.get(store_id)?.front()?;
+        (*filled_before < self.filled).then_some(item)
     }
 
     pub(super) const fn len(&self) -> usize {

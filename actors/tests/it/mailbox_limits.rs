@@ -135,7 +135,7 @@ fn a_thread_that_has_no_end_of_work_is_seen_to_be_behind() {
     });
 }
 
-/// A replay has ten seconds, so that by its deadline it has just come.
+/// A replay has so much more time that by its deadline it has just come.
 #[test]
 fn a_replay_says_nothing_of_how_long_hooks_wait() {
     let store = MemoryOrderStore::default();
