@@ -83,15 +83,81 @@ impl Verdict {
     }
 }
 
-/// Takes one body in and returns when it is durable, refused, or past its deadline.
-pub async fn take(actors: &Actors, incoming: Incoming) -> Taken {
-    match protocol::parse(&incoming.body) {
-        Ok(parsed) => take_event(actors, parsed, incoming).await,
-        Err(rejection) => take_rejected(actors, rejection, incoming).await,
+/// Takes one body in. It is understood when this returns; the future ends when it is durable, refused, or past its
+/// deadline. What the future holds is small on purpose: hundreds are under way at once, and what does not fit in the
+/// processor's cache is fetched again at every step.
+pub fn take(actors: &Actors, incoming: Incoming) -> impl Future<Output = Taken> {
+    let deadline = incoming.deadline;
+    let Understood {
+        kind,
+        order_id,
+        tolerated,
+        delivery_id,
+        what,
+    } = understand(incoming);
+    async move {
+        let taken = match what {
+            What::Event(hook) => actors.orders.deliver(hook).await.map(Verdict::Acknowledged),
+            What::Unaddressed(arrival) => {
+                let recorded = actors.record(arrival, Outcome::Ignored, Vec::new(), deadline).await;
+                recorded.map(|()| Verdict::Acknowledged(nothing_changed()))
+            }
+            // A body is rejected only after that was recorded (protocol section 3).
+            What::Rejected(arrival, rejection) => {
+                let errors = rejection.errors.clone();
+                let recorded = actors.record(arrival, Outcome::Rejected, errors, deadline).await;
+                recorded.map(|()| Verdict::Rejected(rejection))
+            }
+        };
+        Taken {
+            kind,
+            order_id,
+            tolerated,
+            delivery_id,
+            verdict: taken.unwrap_or_else(Verdict::Refused),
+        }
     }
 }
 
-async fn take_event(actors: &Actors, parsed: Parsed, incoming: Incoming) -> Taken {
+/// A body that was read.
+struct Understood {
+    kind: Option<EventKind>,
+    order_id: Option<OrderId>,
+    tolerated: u32,
+    delivery_id: DeliveryId,
+    what: What,
+}
+
+/// What a body is, and what is kept of it.
+enum What {
+    /// An event of an order.
+    Event(Hook),
+    /// An event that needs no order, and has none.
+    Unaddressed(Arc<Arrival>),
+    /// It can never be read.
+    Rejected(Arc<Arrival>, Rejection),
+}
+
+fn understand(incoming: Incoming) -> Understood {
+    match protocol::parse(&incoming.body) {
+        Ok(parsed) => understand_event(parsed, incoming),
+        Err(rejection) => {
+            let mut arrival = arrival(incoming);
+            arrival.kind = rejection.kind;
+            arrival.event_type.clone_from(&rejection.event_name);
+            arrival.order_id.clone_from(&rejection.order_id);
+            Understood {
+                kind: rejection.kind,
+                order_id: rejection.order_id.clone(),
+                tolerated: 0,
+                delivery_id: arrival.delivery_id,
+                what: What::Rejected(Arc::new(arrival), rejection),
+            }
+        }
+    }
+}
+
+fn understand_event(parsed: Parsed, incoming: Incoming) -> Understood {
     let Parsed {
         name,
         kind,
@@ -107,7 +173,7 @@ async fn take_event(actors: &Actors, parsed: Parsed, incoming: Incoming) -> Take
     arrival.kind = Some(kind);
     arrival.event_type = Some(name);
     let delivery_id = arrival.delivery_id;
-    let (order_id, verdict) = match event {
+    let (order_id, what) = match event {
         ParsedEvent::Order(event) => {
             let order_id = event.order_id.clone();
             arrival.order_id = Some(order_id.clone());
@@ -122,23 +188,19 @@ async fn take_event(actors: &Actors, parsed: Parsed, incoming: Incoming) -> Take
                 arrival: Arc::new(arrival),
                 deadline,
             };
-            (Some(order_id), actors.orders.deliver(hook).await)
+            (Some(order_id), What::Event(hook))
         }
         ParsedEvent::Unaddressed { sm_timestamp } => {
             arrival.sm_timestamp = sm_timestamp.map(|time| time.to_utc());
-            let recorded = actors
-                .record(Arc::new(arrival), Outcome::Ignored, Vec::new(), deadline)
-                .await;
-            (None, recorded.map(|()| nothing_changed()))
+            (None, What::Unaddressed(Arc::new(arrival)))
         }
     };
-    let verdict = verdict.map_or_else(Verdict::Refused, Verdict::Acknowledged);
-    Taken {
+    Understood {
         kind: Some(kind),
         order_id,
         tolerated,
         delivery_id,
-        verdict,
+        what,
     }
 }
 
@@ -149,27 +211,6 @@ const fn nothing_changed() -> Acknowledged {
         notes: Vec::new(),
         number: None,
         assembly_due_at: None,
-    }
-}
-
-/// A body is rejected only after that was recorded (protocol section 3).
-async fn take_rejected(actors: &Actors, rejection: Rejection, incoming: Incoming) -> Taken {
-    let deadline = incoming.deadline;
-    let mut arrival = arrival(incoming);
-    arrival.kind = rejection.kind;
-    arrival.event_type.clone_from(&rejection.event_name);
-    arrival.order_id.clone_from(&rejection.order_id);
-    let delivery_id = arrival.delivery_id;
-    let errors = rejection.errors.clone();
-    let recorded = actors
-        .record(Arc::new(arrival), Outcome::Rejected, errors, deadline)
-        .await;
-    Taken {
-        kind: rejection.kind,
-        order_id: rejection.order_id.clone(),
-        tolerated: 0,
-        delivery_id,
-        verdict: recorded.map_or_else(Verdict::Refused, |()| Verdict::Rejected(rejection)),
     }
 }
 

@@ -11,7 +11,7 @@ pub use access::{NoAccess, OpsAccess};
 pub use token::ClientTokens;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, ContentType, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use orderhook_domain::protocol::answer::ErrorBody;
 
@@ -35,7 +35,7 @@ fn method_not_allowed(allowed: &'static str) -> HttpResponse {
 /// Serialising our own plain structs into memory cannot fail; if it did, an empty body with the same
 /// status is still a true answer.
 fn json_response<T: serde::Serialize>(response: &mut HttpResponseBuilder, body: &T) -> HttpResponse {
-    response.content_type(ContentType::json());
+    response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")));
     match serde_json::to_vec(body) {
         Ok(bytes) => response.body(bytes),
         Err(_) => response.finish(),

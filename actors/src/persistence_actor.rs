@@ -70,6 +70,9 @@ impl Default for PersistenceSettings {
 /// Called when a transaction has left notices for the sender.
 pub type NoticesWritten = Arc<dyn Fn() + Send + Sync>;
 
+/// Where the end of a commit is waited for.
+type Answer = oneshot::Receiver<Result<Committed, DeliverError>>;
+
 /// How others reach the persistence actors.
 #[derive(Clone)]
 pub struct PersistenceHandle {
@@ -121,12 +124,18 @@ impl PersistenceHandle {
         spread % self.actors.len().max(1)
     }
 
-    /// Makes one event durable. The work goes on when the returned future is dropped.
+    /// Makes one event durable. It is on its way when this returns, and the work goes on when the returned future,
+    /// which only waits for its end, is dropped.
     ///
     /// # Errors
     /// [`DeliverError`]; except for [`DeliverError::Busy`] and [`DeliverError::Unstorable`] the event
     /// may yet turn out to be stored.
-    pub async fn commit(&self, commit: Commit) -> Result<Committed, DeliverError> {
+    pub fn commit(&self, commit: Commit) -> impl Future<Output = Result<Committed, DeliverError>> + use<> {
+        let sent = self.send(commit);
+        async move { sent?.await.unwrap_or(Err(DeliverError::Stopping)) }
+    }
+
+    fn send(&self, commit: Commit) -> Result<Answer, DeliverError> {
         let key = commit
             .arrival
             .order_id
@@ -136,11 +145,9 @@ impl PersistenceHandle {
             return Err(DeliverError::Stopping);
         };
         let (reply, answer) = oneshot::channel();
-        match actor.send(PersistenceCommand::Commit {
-            commit: Arc::new(commit),
-            reply,
-        }) {
-            Ok(()) => answer.await.unwrap_or(Err(DeliverError::Stopping)),
+        let commit = Arc::new(commit);
+        match actor.send(PersistenceCommand::Commit { commit, reply }) {
+            Ok(()) => Ok(answer),
             Err(Refused::Full(_)) => Err(DeliverError::Busy),
             Err(Refused::Closed(_)) => Err(DeliverError::Stopping),
         }

@@ -107,13 +107,13 @@ impl Actors {
     ///
     /// # Errors
     /// [`DeliverError`]; the arrival may then not be stored.
-    pub async fn record(
+    pub fn record(
         &self,
         arrival: Arc<Arrival>,
         outcome: Outcome,
         errors: Vec<FieldError>,
         deadline: Instant,
-    ) -> Result<(), DeliverError> {
+    ) -> impl Future<Output = Result<(), DeliverError>> + use<> {
         let commit = Commit {
             arrival,
             outcome,
@@ -127,10 +127,10 @@ impl Actors {
         };
         // Stored before or now: both are durable. Stale cannot be: there is no version.
         let committing = tokio::time::timeout_at(deadline.into(), self.persistence.commit(commit));
-        committing
-            .await
-            .unwrap_or(Err(DeliverError::Deadline))
-            .map(|_committed| ())
+        async move {
+            let committed = committing.await.unwrap_or(Err(DeliverError::Deadline));
+            committed.map(|_committed| ())
+        }
     }
 
     /// What operations see of the mailboxes.

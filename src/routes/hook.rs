@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, SubsecRound, Utc};
@@ -317,18 +317,22 @@ fn answer_of(kind: Option<EventKind>, acknowledged: &Acknowledged) -> Answer {
     }
 }
 
+// A name that is no text needs not be made one for every hook.
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+
 /// The longest request id that is kept; nginx's has 32 characters.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
 fn request_id(headers: &HeaderMap) -> Option<&str> {
-    let id = headers.get("x-request-id")?.to_str().ok()?;
+    let id = headers.get(&X_REQUEST_ID)?.to_str().ok()?;
     (!id.is_empty() && id.len() <= MAX_REQUEST_ID_BYTES).then_some(id)
 }
 
 /// When nginx had the request, in milliseconds since 1970, from its `t=${msec}`: seconds and three decimals.
 /// Anything else is no time.
 fn request_started(headers: &HeaderMap) -> Option<u64> {
-    let time = headers.get("x-request-start")?.to_str().ok()?.strip_prefix("t=")?;
+    let time = headers.get(&X_REQUEST_START)?.to_str().ok()?.strip_prefix("t=")?;
     let (seconds, millis) = time.split_once('.')?;
     let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if seconds.len() != 10 || millis.len() != 3 || !all_digits(seconds) || !all_digits(millis) {

@@ -1,8 +1,10 @@
 //! The caller's token (protocol section 1).
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::{Choice, ConstantTimeEq};
+
+static CLIENT_TOKEN: HeaderName = HeaderName::from_static("client-token");
 
 /// The accepted values of the header `Client-Token`, kept as digests.
 #[derive(Clone)]
@@ -24,7 +26,7 @@ impl ClientTokens {
     /// compared, so that the time tells nothing of the tokens.
     #[must_use]
     pub fn accept(&self, headers: &HeaderMap) -> bool {
-        let mut given = headers.get_all("client-token");
+        let mut given = headers.get_all(&CLIENT_TOKEN);
         let (Some(token), None) = (given.next(), given.next()) else {
             return false;
         };
@@ -43,7 +45,7 @@ pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::http::header::HeaderValue;
 
     use super::*;
 
@@ -51,10 +53,7 @@ mod tests {
         let tokens = ClientTokens::new(&["old".into(), "new".into()]);
         let mut headers = HeaderMap::new();
         for value in given {
-            headers.append(
-                HeaderName::from_static("client-token"),
-                HeaderValue::from_str(value).unwrap(),
-            );
+            headers.append(CLIENT_TOKEN.clone(), HeaderValue::from_str(value).unwrap());
         }
         tokens.accept(&headers)
     }

@@ -1,6 +1,7 @@
 //! Judging one hook: load if need be, apply, commit, and again when another node was faster.
 
 use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,7 +31,7 @@ pub(super) async fn judge(context: &OrderContext, id: OrderId, known: Option<Arc
             Some(order) => order,
             // It nearly always is. If it is not, the version says so, at the price of one statement more.
             None if may_guess => Arc::new(Order::unknown(id.clone())),
-            None => match load(context, &id, hook).await {
+            None => match rarely(load(context, &id, hook)).await {
                 Ok(order) => Arc::new(order),
                 Err(error) => return (None, Err(error)),
             },
@@ -40,7 +41,7 @@ pub(super) async fn judge(context: &OrderContext, id: OrderId, known: Option<Arc
             HashSet::new()
         } else {
             let asking = tokio::time::timeout_at(hook.deadline.into(), context.answers.answered(questions));
-            match asking.await.unwrap_or(Err(DeliverError::Deadline)) {
+            match rarely(asking).await.unwrap_or(Err(DeliverError::Deadline)) {
                 Ok(answered) => answered,
                 Err(error) => return (Some(order), Err(error)),
             }
@@ -48,8 +49,11 @@ pub(super) async fn judge(context: &OrderContext, id: OrderId, known: Option<Arc
         let Ok(transition) = apply::apply(&order, &hook.delivery, context.rules, &answered) else {
             return (Some(order), Err(DeliverError::Busy));
         };
-        match commit(context, &order, transition, hook).await {
-            Ok((Committed::Stored { number }, decided)) => {
+        let (commit, decided) = decide(&order, transition, hook);
+        // Not limited here, for every hook would pay for it: the persistence actor gives a transaction up whose end
+        // does not come, and those who wait behind it go on.
+        match context.persistence.commit(commit).await {
+            Ok(Committed::Stored { number }) => {
                 let mut next = decided.order.unwrap_or(order);
                 if next.number != number && decided.touches_order {
                     Arc::make_mut(&mut next).number = number;
@@ -58,12 +62,12 @@ pub(super) async fn judge(context: &OrderContext, id: OrderId, known: Option<Arc
                 let acknowledged = acknowledge(&next, decided.outcome, decided.notes);
                 return (Some(next), Ok(acknowledged));
             }
-            Ok((Committed::Stale, _)) if may_guess => may_guess = false,
-            Ok((Committed::Stale, _)) => {
+            Ok(Committed::Stale) if may_guess => may_guess = false,
+            Ok(Committed::Stale) => {
                 ::metrics::counter!(metrics::VERSION_CONFLICTS_TOTAL).increment(1);
             }
-            Ok((Committed::AlreadyStored, _)) => {
-                return match load(context, &id, hook).await {
+            Ok(Committed::AlreadyStored) => {
+                return match rarely(load(context, &id, hook)).await {
                     Ok(order) => {
                         let acknowledged = acknowledge(&order, Outcome::Duplicate, Vec::new());
                         (Some(Arc::new(order)), Ok(acknowledged))
@@ -78,6 +82,12 @@ pub(super) async fn judge(context: &OrderContext, id: OrderId, known: Option<Arc
     }
 }
 
+/// Something that few hooks wait for, in a place of its own: what every hook has with it shall be small. Hundreds
+/// are under way at once, and what does not fit in the processor's cache is fetched again at every step.
+fn rarely<T>(work: impl Future<Output = T>) -> Pin<Box<impl Future<Output = T>>> {
+    Box::pin(work)
+}
+
 /// What remains of a transition once its effects have been handed over.
 struct Decided {
     order: Option<Arc<Order>>,
@@ -86,12 +96,8 @@ struct Decided {
     notes: Vec<Note>,
 }
 
-async fn commit(
-    context: &OrderContext,
-    before: &Order,
-    transition: Transition,
-    hook: &Hook,
-) -> Result<(Committed, Decided), DeliverError> {
+/// A transition as what is to be made durable, and what remains of it.
+fn decide(before: &Order, transition: Transition, hook: &Hook) -> (Commit, Decided) {
     let order = transition.order.map(Arc::new);
     let keeps_document = order
         .as_ref()
@@ -113,10 +119,7 @@ async fn commit(
         notice: transition.notice,
         deadline: hook.deadline,
     };
-    // Not limited here, for every hook would pay for it: the persistence actor gives a transaction up whose end does
-    // not come, and those who wait behind it go on.
-    let committed = context.persistence.commit(commit).await?;
-    Ok((committed, decided))
+    (commit, decided)
 }
 
 async fn load(context: &OrderContext, id: &OrderId, hook: &Hook) -> Result<Order, DeliverError> {
