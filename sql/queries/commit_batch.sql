@@ -10,7 +10,8 @@
 -- statement by its unique key: passing over it would move the order without its event.
 --
 -- The parts between "only with" and "end" are left out of batches that have nothing of the kind: setting a
--- part up costs as much as several rows.
+-- part up costs as much as several rows. For a commit that is alone, single values take the place of what is unnested
+-- here.
 WITH
 -- only with new orders
 added AS (
@@ -25,7 +26,7 @@ added AS (
            created_at, paid_at, shipped_at, delivered_at, cancelled_at,
            cancel_reason, delivery_from, delivery_to, total_price, total_discount_price, comment,
            customer, document, memory
-    FROM unnest($2::group_commit_order[])
+    FROM unnest($2::group_commit_order[]) AS next
     WHERE version = 1
     ON CONFLICT (order_id) DO NOTHING
     RETURNING order_id, number
@@ -78,7 +79,7 @@ recorded AS (
     )
     SELECT delivery_id, order_id, order_version, event, event_type, received_at, sm_timestamp,
            outcome, notes, errors, $3::text, request_id, replay_of, replayed_by, body, notice
-    FROM unnest($1::group_commit_event[])
+    FROM unnest($1::group_commit_event[]) AS arrival
     WHERE order_version IS NULL OR order_id IN (SELECT order_id FROM won)
 )
 -- only with stock

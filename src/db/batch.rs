@@ -1,6 +1,6 @@
-//! A batch of commits as the rows that `commit_batch.sql` takes, and the statement for it.
+//! A batch of commits as the rows that `commit_batch.sql` takes.
 
-use std::sync::LazyLock;
+mod statement;
 
 use chrono::{DateTime, Utc};
 use orderhook_actors::ports::{Arrival, Commit};
@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
+use self::statement::{Column, Parts};
 use crate::db::stored_json::StoredJson;
 
 /// The word for an event whose body could not be read far enough to know it.
@@ -21,83 +22,47 @@ pub(crate) const UNREADABLE: &str = "unreadable";
 
 type Time = Option<DateTime<Utc>>;
 
-const COMMIT_BATCH: &str = include_str!("../../sql/queries/commit_batch.sql");
-
-/// What a batch has, and its statement must be able to do.
-#[derive(Debug, Clone, Copy, Default)]
-struct Parts {
-    new_orders: bool,
-    known_orders: bool,
-    stock: bool,
-    notices: bool,
-}
-
-impl Parts {
-    /// Every combination has a number.
-    const COMBINATIONS: usize = 16;
-
-    const fn number(self) -> usize {
-        self.new_orders as usize
-            | (self.known_orders as usize) << 1
-            | (self.stock as usize) << 2
-            | (self.notices as usize) << 3
-    }
-
-    const fn of_number(number: usize) -> Self {
-        Self {
-            new_orders: number & 1 != 0,
-            known_orders: number & 2 != 0,
-            stock: number & 4 != 0,
-            notices: number & 8 != 0,
+/// A row as a composite type of the database, which batches are sent as, and as single values.
+macro_rules! row {
+    ($(#[$meta:meta])* struct $name:ident { $($column:ident: $type:ty => $database_type:literal,)* }) => {
+        $(#[$meta])*
+        struct $name<'a> {
+            $($column: $type,)*
         }
-    }
 
-    /// `commit_batch.sql` without the parts that are not wanted.
-    fn statement(self) -> String {
-        let mut is_wanted = true;
-        // What somebody reads who asks the server what it is doing.
-        let mut statement = String::from("/* group commit */\n");
-        for line in COMMIT_BATCH.lines() {
-            match line {
-                "-- only with new orders" => is_wanted = self.new_orders,
-                "-- only with known orders" => is_wanted = self.known_orders,
-                "-- only with both" => is_wanted = self.new_orders && self.known_orders,
-                "-- only with stock" => is_wanted = self.stock,
-                "-- only with notices" => is_wanted = self.notices,
-                "-- end" => is_wanted = true,
-                comment if comment.trim_start().starts_with("--") => {}
-                line if is_wanted => {
-                    statement.push_str(line);
-                    statement.push('\n');
-                }
-                _ => {}
+        impl $name<'_> {
+            /// Its columns in their order, each with its type in the database.
+            const COLUMNS: &'static [Column] = &[$((stringify!($column), $database_type),)*];
+
+            /// What stands in the columns.
+            fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+                vec![$(&self.$column,)*]
             }
         }
-        // Numbers of parameters have no gaps.
-        let (notices, stores) = if self.stock { ("$5", "$6") } else { ("$4", "$5") };
-        statement.replace("$notices", notices).replace("$stores", stores)
-    }
+    };
 }
 
-/// An arrival as the type `group_commit_event`.
-#[derive(Debug, ToSql)]
-#[postgres(name = "group_commit_event")]
-struct ArrivalRow<'a> {
-    delivery_id: Uuid,
-    order_id: Option<&'a str>,
-    order_version: Option<i64>,
-    event: &'a str,
-    event_type: Option<&'a str>,
-    received_at: DateTime<Utc>,
-    sm_timestamp: Time,
-    outcome: &'a str,
-    notes: Option<Vec<&'a str>>,
-    errors: Option<Json<Vec<KeptError<'a>>>>,
-    request_id: Option<&'a str>,
-    replay_of: Option<Uuid>,
-    replayed_by: Option<&'a str>,
-    body: &'a [u8],
-    notice: Option<StoredJson<&'a Notice>>,
+row! {
+    /// An arrival as the type `group_commit_event`.
+    #[derive(Debug, ToSql)]
+    #[postgres(name = "group_commit_event")]
+    struct ArrivalRow {
+        delivery_id: Uuid => "uuid",
+        order_id: Option<&'a str> => "text",
+        order_version: Option<i64> => "int8",
+        event: &'a str => "text",
+        event_type: Option<&'a str> => "text",
+        received_at: DateTime<Utc> => "timestamptz",
+        sm_timestamp: Time => "timestamptz",
+        outcome: &'a str => "text",
+        notes: Option<Vec<&'a str>> => "text[]",
+        errors: Option<Json<Vec<KeptError<'a>>>> => "jsonb",
+        request_id: Option<&'a str> => "text",
+        replay_of: Option<Uuid> => "uuid",
+        replayed_by: Option<&'a str> => "text",
+        body: &'a [u8] => "bytea",
+        notice: Option<StoredJson<&'a Notice>> => "text",
+    }
 }
 
 /// Why a body was rejected, as the journal keeps it.
@@ -139,31 +104,33 @@ impl<'a> KeptError<'a> {
     }
 }
 
-/// An order's next row as the type `group_commit_order`.
-#[derive(Debug, ToSql)]
-#[postgres(name = "group_commit_order")]
-struct OrderRow<'a> {
-    order_id: &'a str,
-    version: i64,
-    wants_number: bool,
-    store_id: Option<&'a str>,
-    status: &'a str,
-    closed: bool,
-    conflict: bool,
-    created_at: Time,
-    paid_at: Time,
-    shipped_at: Time,
-    delivered_at: Time,
-    cancelled_at: Time,
-    cancel_reason: Option<&'a str>,
-    delivery_from: Time,
-    delivery_to: Time,
-    total_price: Option<i64>,
-    total_discount_price: Option<i64>,
-    comment: Option<&'a str>,
-    customer: Option<Json<&'a KeptObject>>,
-    document: Option<StoredJson<&'a Document>>,
-    memory: StoredJson<&'a Memory>,
+row! {
+    /// An order's next row as the type `group_commit_order`.
+    #[derive(Debug, ToSql)]
+    #[postgres(name = "group_commit_order")]
+    struct OrderRow {
+        order_id: &'a str => "text",
+        version: i64 => "int8",
+        wants_number: bool => "bool",
+        store_id: Option<&'a str> => "text",
+        status: &'a str => "text",
+        closed: bool => "bool",
+        conflict: bool => "bool",
+        created_at: Time => "timestamptz",
+        paid_at: Time => "timestamptz",
+        shipped_at: Time => "timestamptz",
+        delivered_at: Time => "timestamptz",
+        cancelled_at: Time => "timestamptz",
+        cancel_reason: Option<&'a str> => "text",
+        delivery_from: Time => "timestamptz",
+        delivery_to: Time => "timestamptz",
+        total_price: Option<i64> => "int8",
+        total_discount_price: Option<i64> => "int8",
+        comment: Option<&'a str> => "text",
+        customer: Option<Json<&'a KeptObject>> => "jsonb",
+        document: Option<StoredJson<&'a Document>> => "text",
+        memory: StoredJson<&'a Memory> => "text",
+    }
 }
 
 impl<'a> OrderRow<'a> {
@@ -278,47 +245,40 @@ impl<'a> BatchRows<'a> {
 
     /// The statement with only the parts that this batch needs.
     pub(crate) fn statement(&self) -> &'static str {
-        static STATEMENTS: LazyLock<[String; Parts::COMBINATIONS]> =
-            LazyLock::new(|| std::array::from_fn(|number| Parts::of_number(number).statement()));
-        // A batch that changes no order takes the statement of known ones, and finds none.
         let mut parts = self.parts;
+        // A batch that changes no order takes the statement of known ones, and finds none.
         parts.known_orders |= !parts.new_orders;
-        &STATEMENTS[parts.number()]
+        match self.alone() {
+            Some(_) => parts.statement_for_one(),
+            None => parts.statement(),
+        }
+    }
+
+    /// A lone commit is sent as single values: the database takes rows apart at a price that only several of them
+    /// are worth.
+    fn alone(&self) -> Option<(&ArrivalRow<'a>, &OrderRow<'a>)> {
+        match (&self.arrivals[..], &self.orders[..]) {
+            ([arrival], [order]) => Some((arrival, order)),
+            _ => None,
+        }
     }
 
     /// The parameters of [`BatchRows::statement`].
     pub(crate) fn parameters<'b>(&'b self, node: &'b &'b str) -> Vec<&'b (dyn ToSql + Sync)> {
-        let mut parameters: Vec<&'b (dyn ToSql + Sync)> = vec![&self.arrivals, &self.orders, node];
+        let mut parameters: Vec<&'b (dyn ToSql + Sync)> = match self.alone() {
+            Some((arrival, order)) => arrival.values().into_iter().chain(order.values()).collect(),
+            None => vec![&self.arrivals, &self.orders],
+        };
+        parameters.push(node);
         if self.parts.stock {
             parameters.push(&self.stock);
         }
         if self.parts.notices {
-            parameters.extend([&self.notices as &(dyn ToSql + Sync), &self.told_stores]);
+            match (self.alone(), &self.notices[..]) {
+                (Some(_), [notice]) => parameters.push(&notice.kind),
+                _ => parameters.extend([&self.notices as &(dyn ToSql + Sync), &self.told_stores]),
+            }
         }
         parameters
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// PostgreSQL counts the parameters by the highest number.
-    #[test]
-    fn every_statement_uses_as_many_parameters_as_its_parts_have() {
-        for number in 0..Parts::COMBINATIONS {
-            let parts = Parts::of_number(number);
-            assert_eq!(parts.number(), number);
-            if !parts.new_orders && !parts.known_orders {
-                continue;
-            }
-            let statement = parts.statement();
-            let used = |parameter: usize| statement.contains(&format!("${parameter}::"));
-            let parameters = 3 + usize::from(parts.stock) + 2 * usize::from(parts.notices);
-            for parameter in 1..=6 {
-                assert_eq!(used(parameter), parameter <= parameters, "${parameter} of {parts:?}");
-            }
-            assert!(!statement.contains("$s") && !statement.contains("--"), "{statement}");
-        }
     }
 }
