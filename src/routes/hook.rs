@@ -317,7 +317,7 @@ fn answer_of(kind: Option<EventKind>, acknowledged: &Acknowledged) -> Answer {
     }
 }
 
-// A name that is no text needs not be made one for every hook.
+// Made once: a name that is given as text is parsed and copied for every hook.
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 
