@@ -2,9 +2,9 @@
 -- round trip. Nothing of a commit is written unless its order still had the version it was judged by.
 -- Answers the orders that it won; who is not among them has lost its version.
 --
--- $1 arrivals, $2 orders, $3 the node, $4 stock; $notices what staff are told, and $stores of which stores ($5 and
--- $6 beside stock, else $4 and $5). Arrivals, orders, stock and notices are sorted by order id bytewise, so that two
--- nodes can never lock the same orders in opposite order: first all new ones, then all known ones.
+-- $arrivals, $node, $new_orders and $known_orders, $stock, $notices what staff are told, and $stores of which stores:
+-- numbered in this order, those of parts that are left out excepted. All rows are sorted by order id bytewise, so that
+-- two nodes can never lock the same orders in opposite order: first all new ones, then all known ones.
 --
 -- A delivery that is stored already (a second try by nginx, or a commit whose outcome was unknown) fails the
 -- statement by its unique key: passing over it would move the order without its event.
@@ -26,8 +26,7 @@ added AS (
            created_at, paid_at, shipped_at, delivered_at, cancelled_at,
            cancel_reason, delivery_from, delivery_to, total_price, total_discount_price, comment,
            customer, document, memory
-    FROM unnest($2::group_commit_order[]) AS next
-    WHERE version = 1
+    FROM unnest($new_orders::group_commit_order[]) AS next
     ON CONFLICT (order_id) DO NOTHING
     RETURNING order_id, number
 ),
@@ -56,7 +55,7 @@ moved AS (
         document = COALESCE(next.document, o.document),
         memory = next.memory,
         updated_at = now()
-    FROM unnest($2::group_commit_order[]) AS next
+    FROM unnest($known_orders::group_commit_order[]) AS next
     WHERE o.order_id = next.order_id AND o.version = next.version - 1
     RETURNING o.order_id, o.number
 ),
@@ -78,15 +77,15 @@ recorded AS (
         outcome, notes, errors, node, request_id, replay_of, replayed_by, body, notice
     )
     SELECT delivery_id, order_id, order_version, event, event_type, received_at, sm_timestamp,
-           outcome, notes, errors, $3::text, request_id, replay_of, replayed_by, body, notice
-    FROM unnest($1::group_commit_event[]) AS arrival
+           outcome, notes, errors, $node::text, request_id, replay_of, replayed_by, body, notice
+    FROM unnest($arrivals::group_commit_event[]) AS arrival
     WHERE order_version IS NULL OR order_id IN (SELECT order_id FROM won)
 )
 -- only with stock
 , left_the_store AS (
     INSERT INTO stock_movements (order_id, line, store_id, product_id, quantity, moved_at)
     SELECT stock.order_id, stock.line, stock.store_id, stock.product_id, -stock.quantity, stock.moved_at
-    FROM unnest($4::group_commit_stock[]) AS stock
+    FROM unnest($stock::group_commit_stock[]) AS stock
     JOIN won ON won.order_id = stock.order_id
 )
 -- end

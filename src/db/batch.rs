@@ -192,12 +192,12 @@ struct NoticeRow<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct BatchRows<'a> {
     arrivals: Vec<ArrivalRow<'a>>,
-    orders: Vec<OrderRow<'a>>,
+    new_orders: Vec<OrderRow<'a>>,
+    known_orders: Vec<OrderRow<'a>>,
     stock: Vec<StockRow<'a>>,
     notices: Vec<NoticeRow<'a>>,
     /// The stores of which staff are told something, each once.
     told_stores: Vec<&'a str>,
-    parts: Parts,
 }
 
 impl<'a> BatchRows<'a> {
@@ -205,7 +205,7 @@ impl<'a> BatchRows<'a> {
     pub(crate) fn with_capacity(commits: usize) -> Self {
         Self {
             arrivals: Vec::with_capacity(commits),
-            orders: Vec::with_capacity(commits),
+            known_orders: Vec::with_capacity(commits),
             ..Self::default()
         }
     }
@@ -214,10 +214,11 @@ impl<'a> BatchRows<'a> {
     pub(crate) fn push(&mut self, commit: &'a Commit) {
         self.arrivals.push(ArrivalRow::new(commit));
         let Some(order) = &commit.order else { return };
-        self.parts.new_orders |= order.version == 1;
-        self.parts.known_orders |= order.version > 1;
-        self.orders.push(OrderRow::new(order, commit.keeps_document));
-        self.parts.stock |= !commit.stock.is_empty();
+        let orders = match order.version {
+            1 => &mut self.new_orders,
+            _ => &mut self.known_orders,
+        };
+        orders.push(OrderRow::new(order, commit.keeps_document));
         self.stock.extend(commit.stock.iter().map(|movement| StockRow {
             order_id: order.id.as_str(),
             // A body of 256 KiB cannot hold so many lines that their numbers would not fit.
@@ -231,7 +232,6 @@ impl<'a> BatchRows<'a> {
             return;
         };
         let store_id = document.store_id.as_str();
-        self.parts.notices = true;
         self.notices.push(NoticeRow {
             delivery_id: commit.arrival.delivery_id.0,
             order_id: order.id.as_str(),
@@ -243,37 +243,55 @@ impl<'a> BatchRows<'a> {
         }
     }
 
+    /// What its statement must be able to do.
+    fn parts(&self) -> Parts {
+        let new_orders = !self.new_orders.is_empty();
+        Parts {
+            new_orders,
+            // A batch that changes no order takes the statement of known ones, and finds none.
+            known_orders: !self.known_orders.is_empty() || !new_orders,
+            stock: !self.stock.is_empty(),
+            notices: !self.notices.is_empty(),
+        }
+    }
+
     /// The statement with only the parts that this batch needs.
     pub(crate) fn statement(&self) -> &'static str {
-        let mut parts = self.parts;
-        // A batch that changes no order takes the statement of known ones, and finds none.
-        parts.known_orders |= !parts.new_orders;
         match self.alone() {
-            Some(_) => parts.statement_for_one(),
-            None => parts.statement(),
+            Some(_) => self.parts().statement_for_one(),
+            None => self.parts().statement(),
         }
     }
 
     /// A lone commit is sent as single values: the database takes rows apart at a price that only several of them
     /// are worth.
     fn alone(&self) -> Option<(&ArrivalRow<'a>, &OrderRow<'a>)> {
-        match (&self.arrivals[..], &self.orders[..]) {
-            ([arrival], [order]) => Some((arrival, order)),
+        match (&self.arrivals[..], &self.new_orders[..], &self.known_orders[..]) {
+            ([arrival], [order], []) | ([arrival], [], [order]) => Some((arrival, order)),
             _ => None,
         }
     }
 
     /// The parameters of [`BatchRows::statement`].
     pub(crate) fn parameters<'b>(&'b self, node: &'b &'b str) -> Vec<&'b (dyn ToSql + Sync)> {
-        let mut parameters: Vec<&'b (dyn ToSql + Sync)> = match self.alone() {
-            Some((arrival, order)) => arrival.values().into_iter().chain(order.values()).collect(),
-            None => vec![&self.arrivals, &self.orders],
-        };
-        parameters.push(node);
-        if self.parts.stock {
+        let parts = self.parts();
+        let mut parameters: Vec<&'b (dyn ToSql + Sync)>;
+        if let Some((arrival, order)) = self.alone() {
+            parameters = arrival.values().into_iter().chain(order.values()).collect();
+            parameters.push(node);
+        } else {
+            parameters = vec![&self.arrivals, node];
+            if parts.new_orders {
+                parameters.push(&self.new_orders);
+            }
+            if parts.known_orders {
+                parameters.push(&self.known_orders);
+            }
+        }
+        if parts.stock {
             parameters.push(&self.stock);
         }
-        if self.parts.notices {
+        if parts.notices {
             match (self.alone(), &self.notices[..]) {
                 (Some(_), [notice]) => parameters.push(&notice.kind),
                 _ => parameters.extend([&self.notices as &(dyn ToSql + Sync), &self.told_stores]),

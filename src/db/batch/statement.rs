@@ -39,8 +39,8 @@ impl Parts {
         }
     }
 
-    /// The statement for a batch. Its parameters are arrivals, orders and the node, then stock if there is any, then
-    /// notices and the stores of which staff are told something.
+    /// The statement for a batch. Its parameters are arrivals and the node, then of what there is any: new orders,
+    /// known orders, stock, notices together with the stores of which staff are told something.
     pub(super) fn statement(self) -> &'static str {
         static STATEMENTS: LazyLock<[String; Parts::COMBINATIONS]> =
             LazyLock::new(|| std::array::from_fn(|number| Parts::of_number(number).make()));
@@ -55,8 +55,7 @@ impl Parts {
         &STATEMENTS[self.number()]
     }
 
-    /// `commit_batch.sql` without the parts that are not wanted. Numbers of parameters are still to be filled in for
-    /// `$notices` and `$stores`.
+    /// `commit_batch.sql` without the parts that are not wanted. Its parameters still have names.
     fn wanted(self) -> String {
         let mut is_wanted = true;
         // What somebody reads who asks the server what it is doing.
@@ -81,9 +80,20 @@ impl Parts {
     }
 
     fn make(self) -> String {
+        let parameters = [
+            ("$arrivals", true),
+            ("$node", true),
+            ("$new_orders", self.new_orders),
+            ("$known_orders", self.known_orders),
+            ("$stock", self.stock),
+            ("$notices", self.notices),
+            ("$stores", self.notices),
+        ];
         // Numbers of parameters have no gaps.
-        let (notices, stores) = if self.stock { ("$5", "$6") } else { ("$4", "$5") };
-        self.wanted().replace("$notices", notices).replace("$stores", stores)
+        let used = (1..).zip(parameters.iter().filter(|(_, is_used)| *is_used));
+        used.fold(self.wanted(), |statement, (number, (name, _))| {
+            statement.replace(name, &format!("${number}"))
+        })
     }
 
     /// Where rows are unnested, there is one, of single values.
@@ -91,8 +101,8 @@ impl Parts {
         let first_of_order = 1 + ArrivalRow::COLUMNS.len();
         let node = first_of_order + OrderRow::COLUMNS.len();
         let kind = node + 1 + usize::from(self.stock);
-        let arrival = values(1, ArrivalRow::COLUMNS);
-        let order = values(first_of_order, OrderRow::COLUMNS);
+        let arrival = format!("(SELECT {})", values(1, ArrivalRow::COLUMNS));
+        let order = format!("(SELECT {})", values(first_of_order, OrderRow::COLUMNS));
         let order_column = |name: &str| parameter(first_of_order, OrderRow::COLUMNS, name);
         let (delivery_id, order_id, store_id) = (
             parameter(1, ArrivalRow::COLUMNS, "delivery_id"),
@@ -102,17 +112,14 @@ impl Parts {
         let notice = format!(
             "(SELECT {delivery_id} AS delivery_id, {order_id} AS order_id, {store_id} AS store_id, ${kind}::text AS kind)"
         );
-        // Those that keep a number first: what is put in afterwards has the same ones.
         self.wanted()
-            .replace("$3::text", &format!("${node}::text"))
-            .replace(
-                "$4::group_commit_stock[]",
-                &format!("${}::group_commit_stock[]", node + 1),
-            )
-            .replace("unnest($1::group_commit_event[])", &format!("(SELECT {arrival})"))
-            .replace("unnest($2::group_commit_order[])", &format!("(SELECT {order})"))
+            .replace("unnest($arrivals::group_commit_event[])", &arrival)
+            .replace("unnest($new_orders::group_commit_order[])", &order)
+            .replace("unnest($known_orders::group_commit_order[])", &order)
             .replace("unnest($notices::group_commit_notice[])", &notice)
             .replace("unnest($stores::text[])", &format!("(SELECT {store_id})"))
+            .replace("$node", &format!("${node}"))
+            .replace("$stock", &format!("${}", node + 1))
     }
 }
 
@@ -140,6 +147,11 @@ fn parameter(first: usize, columns: &[Column], name: &str) -> String {
 mod tests {
     use super::*;
 
+    /// What follows a dollar sign.
+    fn is_named(parameter: &str) -> bool {
+        parameter.starts_with(char::is_alphabetic)
+    }
+
     /// PostgreSQL counts the parameters by the highest number.
     #[test]
     fn every_statement_uses_as_many_parameters_as_its_parts_have() {
@@ -150,7 +162,8 @@ mod tests {
                 continue;
             }
             let columns = ArrivalRow::COLUMNS.len() + OrderRow::COLUMNS.len();
-            let of_batch = 3 + usize::from(parts.stock) + 2 * usize::from(parts.notices);
+            let orders = usize::from(parts.new_orders) + usize::from(parts.known_orders);
+            let of_batch = 2 + orders + usize::from(parts.stock) + 2 * usize::from(parts.notices);
             let of_one = columns + 1 + usize::from(parts.stock) + usize::from(parts.notices);
             for (statement, parameters) in [(parts.statement(), of_batch), (parts.statement_for_one(), of_one)] {
                 for parameter in 1..=columns + 4 {
@@ -162,7 +175,7 @@ mod tests {
                     );
                 }
                 assert!(
-                    !statement.contains("$s") && !statement.contains("$n") && !statement.contains("--"),
+                    !statement.contains("--") && !statement.split('$').skip(1).any(is_named),
                     "{statement}"
                 );
             }
