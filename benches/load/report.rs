@@ -175,8 +175,8 @@ const RATIOS: [(&str, &str, &str, &str, &str); 17] = [
     ),
     (
         "p99 beside one hot order, of the same load spread",
-        "fairness p99 ms beside 1000/s of one order",
-        "fairness p99 ms beside 1000/s spread",
+        "fairness p99 ms beside 3000/s of one order",
+        "fairness p99 ms beside 3000/s spread",
         "<= 1.25",
         "",
     ),
@@ -189,7 +189,7 @@ const RATIOS: [(&str, &str, &str, &str, &str); 17] = [
     ),
     (
         "p99 beside one hot order, of beside nobody",
-        "fairness p99 ms beside 1000/s of one order",
+        "fairness p99 ms beside 3000/s of one order",
         "fairness p99 ms beside nobody",
         "",
         "",
@@ -229,8 +229,8 @@ const NEVER: [(&str, &str); 8] = [
     // Those that were admitted and could not be answered by the deadline are among them.
     ("overload refused otherwise", "0"),
     ("overload unanswered", "0"),
-    ("fairness refused beside 1000/s of one order", "0"),
-    ("fairness refused beside 1000/s spread", "0"),
+    ("fairness refused beside 3000/s of one order", "0"),
+    ("fairness refused beside 3000/s spread", "0"),
     ("fairness refused beside 3000/s of one store", "0"),
     ("fairness refused beside 40/s of 300 lines", "0"),
 ];

@@ -3,15 +3,15 @@
 -- Answers the orders that it won; who is not among them has lost its version.
 --
 -- $arrivals, $node, $new_orders and $known_orders, $stock, $notices what staff are told, and $stores of which stores:
--- numbered in this order, those of parts that are left out excepted. All rows are sorted by order id bytewise, so that
--- two nodes can never lock the same orders in opposite order: first all new ones, then all known ones.
+-- numbered in this order, without those of parts that are left out. What has an order id is sorted by it bytewise, so
+-- that two nodes can never lock the same orders in opposite order: first all new ones, then all known ones.
 --
 -- A delivery that is stored already (a second try by nginx, or a commit whose outcome was unknown) fails the
 -- statement by its unique key: passing over it would move the order without its event.
 --
 -- The parts between "only with" and "end" are left out of batches that have nothing of the kind: setting a
 -- part up costs as much as several rows. For a commit that is alone, single values take the place of what is unnested
--- here.
+-- here; only its stock has several rows still.
 WITH
 -- only with new orders
 added AS (

@@ -201,7 +201,7 @@ pub(crate) struct BatchRows<'a> {
 }
 
 impl<'a> BatchRows<'a> {
-    /// No rows, and room for those of so many commits.
+    /// No rows, and room for those of so many commits, most of which are about known orders.
     pub(crate) fn with_capacity(commits: usize) -> Self {
         Self {
             arrivals: Vec::with_capacity(commits),

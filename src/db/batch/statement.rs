@@ -96,7 +96,7 @@ impl Parts {
         })
     }
 
-    /// Where rows are unnested, there is one, of single values.
+    /// Where rows are unnested there is one, of single values; stock excepted, of which it has one for each line.
     fn make_for_one(self) -> String {
         let first_of_order = 1 + ArrivalRow::COLUMNS.len();
         let node = first_of_order + OrderRow::COLUMNS.len();
