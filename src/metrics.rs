@@ -89,7 +89,7 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Drains the histograms: they keep every value, about eight of each hook, until this or somebody scrapes.
+/// Drains the histograms: they keep every single value until this or somebody scrapes.
 pub async fn upkeep(handle: PrometheusHandle) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
