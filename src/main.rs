@@ -7,10 +7,11 @@ use orderhook::cli::Cli;
 use orderhook::telemetry::LastLines;
 
 /// Many small pieces per hook, and with several threads a hook may end on another one than it began on: the
-/// system's allocator pays for both. It asks for no huge pages (`no_thp`): the kernel joins pages into them when it
-/// finds the time, with all that lies free between them, and the memory of a busy node jumps by a quarter.
+/// system's allocator pays for both. This one takes memory in runs of one size and gives back what lies free at an
+/// even pace, so that a node's memory stays level under an even load. `.cargo/config.toml` has it do without huge
+/// pages.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let last_lines = LastLines;

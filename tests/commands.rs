@@ -42,6 +42,18 @@ fn complains(database: &TestDatabase, arguments: &[&str]) -> String {
 const CREATED: &str = r#"{"event_type":"order.created","payload":{"originalOrderId":"H1","store_id":"8001",
     "positions":[{"id":"4100017","quantity":2,"price":"89.90"}]}}"#;
 
+/// What `.cargo/config.toml` says has to arrive in the program, wherever the build was started from.
+#[test]
+fn the_allocator_was_built_to_ask_for_no_huge_pages() {
+    let output = Command::new(env!("CARGO_BIN_EXE_orderhook"))
+        .arg("--version")
+        .env("_RJEM_MALLOC_CONF", "confirm_conf:true")
+        .output()
+        .unwrap();
+    let settings = String::from_utf8(output.stderr).unwrap();
+    assert!(settings.contains("Set conf value: thp:never"), "{settings}");
+}
+
 #[actix_rt::test]
 async fn migrations_started_at_once_by_several_nodes_are_applied_once() {
     let database = TestDatabase::create().await;

@@ -51,7 +51,7 @@ use report::Figures;
 
 /// That of the service: an order in memory takes the same here.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Measures durable hooks per second and answer times.
 #[derive(Debug, Parser)]
