@@ -7,9 +7,7 @@ use orderhook::cli::Cli;
 use orderhook::telemetry::LastLines;
 
 /// Many small pieces per hook, and with several threads a hook may end on another one than it began on: the
-/// system's allocator pays for both. This one takes memory in runs of one size and gives back what lies free at an
-/// even pace, so that a node's memory stays level under an even load. `.cargo/config.toml` has it do without huge
-/// pages.
+/// system's allocator pays for both. `.cargo/config.toml` has this one do without huge pages.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -42,7 +42,8 @@ fn complains(database: &TestDatabase, arguments: &[&str]) -> String {
 const CREATED: &str = r#"{"event_type":"order.created","payload":{"originalOrderId":"H1","store_id":"8001",
     "positions":[{"id":"4100017","quantity":2,"price":"89.90"}]}}"#;
 
-/// What `.cargo/config.toml` says has to arrive in the program, wherever the build was started from.
+/// Cargo reads `.cargo/config.toml` only if it is started in this folder or below: built from elsewhere, the program
+/// would be without its setting.
 #[test]
 fn the_allocator_was_built_to_ask_for_no_huge_pages() {
     let output = Command::new(env!("CARGO_BIN_EXE_orderhook"))
