@@ -319,10 +319,10 @@ impl Bench<'_> {
         }
     }
 
-    /// Counted from when every connection has played every event, so long that the slowest hundredth is some dozens
-    /// of hooks.
+    /// Counted from when every connection has played every event, so long that the slowest hundredth is a hundred
+    /// hooks.
     fn open_run(&self, rate: f64) -> Open {
-        let time = self.time().max(Duration::from_secs_f64(3000.0 / rate));
+        let time = self.time().max(Duration::from_secs_f64(10_000.0 / rate));
         let run = self.open(rate, time, Orders::USUAL);
         let every_event = Duration::from_secs_f64((run.connections * bodies::EVENTS.len()) as f64 / rate);
         Open {

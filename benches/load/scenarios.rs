@@ -53,10 +53,12 @@ impl Bench<'_> {
         self.start("orderhook", &database)
     }
 
+    /// With the 64 callers of the closed loop in which everybody is compared. A request that is due while all of them
+    /// wait is late, and counted so.
     pub(crate) fn open(&self, rate: f64, time: Duration, orders: Orders) -> Open {
         Open {
             rate,
-            connections: 256,
+            connections: 64,
             warm_up: Duration::from_secs(2),
             time,
             orders,
