@@ -59,7 +59,7 @@ struct Args {
     /// What to be, when started by the bench itself.
     #[command(subcommand)]
     role: Option<Role>,
-    /// Measured seconds of every run, twice as many of fairness; of that and of 500 hooks/s never less than six
+    /// Measured seconds of every run; of fairness twice as many and at least 6, of 500 hooks/s at least 20
     #[arg(long, default_value_t = 5)]
     seconds: u64,
     /// How often everything is measured
