@@ -53,8 +53,7 @@ impl Bench<'_> {
         self.start("orderhook", &database)
     }
 
-    /// With the 64 callers of the closed loop in which everybody is compared. A request that is due while all of them
-    /// wait is late, and counted so.
+    /// With the 64 callers of the closed loop in which everybody is compared.
     pub(crate) fn open(&self, rate: f64, time: Duration, orders: Orders) -> Open {
         Open {
             rate,
