@@ -25,6 +25,7 @@ mod floors;
 mod open_loop;
 mod play;
 mod process;
+mod repetition;
 mod report;
 mod rows;
 mod scale;
@@ -37,11 +38,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use client::{Answers, Closed, WARM_UP, closed_loop};
+use client::{Closed, WARM_UP};
 use cluster::Cluster;
-use costs::batches;
 use fake_bot_api::FakeBotApi;
-use open_loop::{Open, open_loop};
 use orderhook::config::{LogArgs, LogFormat};
 use orderhook::db::migrate::migrate;
 use orderhook::db::{Database, DatabaseSettings};
@@ -118,10 +117,6 @@ fn main() {
     }
 }
 
-/// The runs of a service, in this order.
-const CLOSED: [usize; 3] = [1, 64, 256];
-const OPEN: [u32; 3] = [500, 3000, 10_000];
-
 /// Runs one after the other on one cluster.
 struct Bench<'a> {
     args: &'a Args,
@@ -144,7 +139,7 @@ async fn measure(args: &Args) {
     bench.make_template().await;
     for repetition in 1..=args.repetitions {
         eprintln!("repetition {repetition} of {}", args.repetitions);
-        bench.repetition().await;
+        bench.repetition(repetition).await;
         bench.save();
     }
     bench.scenarios().await;
@@ -220,96 +215,6 @@ impl Bench<'_> {
         name.to_owned()
     }
 
-    async fn repetition(&mut self) {
-        if self.wants("floor http") {
-            let addr = free_addr();
-            let mut command = Command::new(std::env::current_exe().unwrap());
-            let service = Service::start(command.arg("http").arg(addr.to_string()), addr, addr);
-            let answers = closed_loop(service.hooks, self.closed(64)).await;
-            self.figures.note("floor http hooks/s", answers.rate());
-            self.figures.note("floor http p99 ms", answers.millis(99.0));
-        }
-        if self.wants("floor postgres") {
-            self.postgres_floor().await;
-        }
-        if self.wants("floor single short rows") {
-            let database = self.fresh().await;
-            let rate = single::short_rows(&self.cluster, &database, self.time() / 2).await;
-            self.figures.note("floor single short rows/s", rate);
-        }
-        if self.wants("group commit") {
-            for rows in [1, 16, 64] {
-                let database = self.fresh().await;
-                let before = self.cluster.cpu();
-                let micros = store::batches(&self.cluster, &database, rows, self.time() / 2).await;
-                let name = format!("group commit of {rows:>2}");
-                self.figures.note(format!("{name} us"), micros);
-                let cpu = (self.cluster.cpu() - before).as_secs_f64() / (self.time() / 2).as_secs_f64();
-                self.figures.note(format!("{name} postgres cpu us"), micros * cpu);
-            }
-        }
-        for connections in CLOSED {
-            for who in ["baseline", "orderhook"] {
-                let name = format!("{who} closed {connections}");
-                if !self.wants(&name) {
-                    continue;
-                }
-                let run = self.closed(connections);
-                let play = async |addr| closed_loop(addr, run).await;
-                // A machine can be half as fast a minute later: what is compared is measured side by side.
-                let mut before = None;
-                if who == "orderhook" {
-                    before = Some(self.floor(connections).await);
-                }
-                self.run(who, &name, play).await;
-                if let Some(before) = before {
-                    let floor = f64::midpoint(before, self.floor(connections).await);
-                    self.figures
-                        .note(format!("floor beside closed {connections} hooks/s"), floor);
-                }
-            }
-        }
-        for rate in OPEN {
-            for who in ["baseline", "orderhook"] {
-                let name = format!("{who} open {rate}");
-                if self.wants(&name) {
-                    let run = self.open_run(f64::from(rate));
-                    self.run(who, &name, async |addr| open_loop(addr, run).await).await;
-                }
-            }
-        }
-    }
-
-    /// What so many connections of a service are compared with; the events a second.
-    async fn floor(&mut self, connections: usize) -> f64 {
-        if connections == 1 {
-            return self.single_floor().await;
-        }
-        self.postgres_floor().await
-    }
-
-    /// One event after the other on one connection, on a fresh database; the events a second.
-    async fn single_floor(&mut self) -> f64 {
-        let database = self.fresh().await;
-        let before = self.cluster.cpu();
-        let rate = single::events(&self.cluster, &database, self.time()).await;
-        self.figures.note("floor single events/s", rate);
-        let micros = (self.cluster.cpu() - before).as_secs_f64() * 1e6;
-        let events = rate * (WARM_UP + self.time()).as_secs_f64();
-        self.figures
-            .note("floor single events postgres cpu us", micros / events);
-        rate
-    }
-
-    /// One run of the PostgreSQL floor on a fresh database; the events a second.
-    async fn postgres_floor(&mut self) -> f64 {
-        let database = self.fresh().await;
-        let rate = floors::postgres(&self.cluster, &database, self.time()).await;
-        self.figures.note("floor postgres hooks/s", rate);
-        self.note_rows_per_event(&database, "floor postgres").await;
-        rate
-    }
-
     fn closed(&self, connections: usize) -> Closed {
         Closed {
             connections,
@@ -319,42 +224,19 @@ impl Bench<'_> {
         }
     }
 
-    /// Counted from when every connection has played every event, so long that the slowest hundredth is at least a
-    /// hundred hooks.
-    fn open_run(&self, rate: f64) -> Open {
-        let time = self.time().max(Duration::from_secs_f64(10_000.0 / rate));
-        let run = self.open(rate, time, Orders::USUAL);
-        let every_event = Duration::from_secs_f64((run.connections * bodies::EVENTS.len()) as f64 / rate);
-        Open {
-            warm_up: run.warm_up.max(every_event),
-            ..run
-        }
-    }
-
-    /// One run of one service on a fresh database, with what it cost.
-    async fn run(&mut self, who: &str, name: &str, play: impl AsyncFnOnce(SocketAddr) -> Answers) {
-        let database = self.fresh().await;
-        let service = self.start(who, &database);
-        let answers = self.costs(&service, &database, name, play).await;
-        if who == "orderhook" {
-            let (rows, batches) = batches(service.operations).await;
-            self.figures.note(format!("{name} commit rows"), rows / batches);
-        }
-        eprintln!(
-            "{name}: {:.0} hooks/s, p99 {:.2} ms",
-            answers.rate(),
-            answers.millis(99.0)
-        );
-    }
-
     fn start(&self, who: &str, database: &str) -> Service {
-        let (hooks, operations) = (free_addr(), free_addr());
-        let url = self.cluster.url(database);
-        if who == "baseline" {
-            let mut command = Command::new(std::env::current_exe().unwrap());
-            command.args(["baseline", &hooks.to_string(), &url]);
-            return Service::start(&mut command, hooks, hooks);
+        if who == "orderhook" {
+            return self.start_node(database, &[]);
         }
+        let hooks = free_addr();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["baseline", &hooks.to_string(), &self.cluster.url(database)]);
+        Service::start(&mut command, hooks, hooks)
+    }
+
+    /// With its default settings but these.
+    fn start_node(&self, database: &str, settings: &[&str]) -> Service {
+        let (hooks, operations) = (free_addr(), free_addr());
         let mut command = Command::new(env!("CARGO_BIN_EXE_orderhook"));
         command
             .arg("serve")
@@ -366,7 +248,8 @@ impl Bench<'_> {
                 &self.bot.url(),
             ])
             .args(["--log-format", "json"])
-            .env("DATABASE_URL", url)
+            .args(settings)
+            .env("DATABASE_URL", self.cluster.url(database))
             .env("ORDERHOOK_CLIENT_TOKENS", bodies::token());
         Service::start(&mut command, hooks, operations)
     }

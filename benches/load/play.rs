@@ -18,6 +18,8 @@ pub(crate) struct Orders {
     pub(crate) only: Option<u64>,
     /// Only the first event of every order.
     pub(crate) created_only: bool,
+    /// Of so many orders one is left in the middle, and nothing comes of it any more.
+    pub(crate) one_is_left_of: Option<u64>,
 }
 
 impl Orders {
@@ -27,7 +29,17 @@ impl Orders {
         stores: (STORE, STORE),
         only: None,
         created_only: false,
+        one_is_left_of: None,
     };
+
+    /// How many events of an order come.
+    fn events_of(self, order: u64) -> usize {
+        if self.created_only {
+            return 1;
+        }
+        let is_left = self.one_is_left_of.is_some_and(|orders| order.is_multiple_of(orders));
+        if is_left { EVENTS.len() / 2 } else { EVENTS.len() }
+    }
 
     /// A number for something that was never sent before.
     pub(crate) fn next() -> u64 {
@@ -77,7 +89,7 @@ impl Play {
             return;
         }
         self.event += 1;
-        if self.event == EVENTS.len() || self.orders.created_only {
+        if self.event == self.orders.events_of(self.order) {
             self.event = 0;
             self.order = Orders::next();
         }

@@ -147,55 +147,67 @@ impl Bench<'_> {
             ..others
         };
         let long = Orders { lines: 300, ..others };
-        let time = (self.time() * 2).max(LEAST_TIME_OF_FAIRNESS);
-        // So few connections that none is without a request for the five seconds after which the node gives it up.
-        let beside = [
-            ("nobody", None),
-            ("3000/s spread", Some((3000.0, 1024, others))),
-            // More than one order takes, whose events come one after the other: its mailbox is full all the time.
-            ("3000/s of one order", Some((3000.0, 1024, hot))),
-            ("3000/s of one store", Some((3000.0, 1024, Orders::USUAL))),
-            ("40/s of 300 lines", Some((40.0, 80, long))),
-        ];
-        for (who, load) in beside {
-            let node = self.node().await;
-            let measured = open_loop(node.hooks, self.open(1000.0, time, others));
-            let answers = match load {
-                None => measured.await,
-                Some((rate, connections, orders)) => {
-                    let beside = Open {
-                        connections,
-                        when_busy: WhenBusy::LeftOut,
-                        ..self.open(rate, time, orders)
-                    };
-                    let (answers, taken) = tokio::join!(measured, open_loop(node.hooks, beside));
-                    self.figures
-                        .note(format!("fairness hooks/s taken of {who}"), taken.rate());
-                    answers
-                }
-            };
-            let refused = answers.refused.values().sum::<u64>() + answers.unanswered;
-            self.figures
-                .note(format!("fairness refused beside {who}"), refused as f64);
-            self.figures
-                .note(format!("fairness p50 ms beside {who}"), answers.millis(50.0));
-            self.figures
-                .note(format!("fairness p99 ms beside {who}"), answers.millis(99.0));
-        }
+        self.beside("nobody", None).await;
+        self.beside("3000/s spread", Some((3000.0, 1024, others))).await;
+        // More than one order takes, whose events come one after the other: its mailbox is full all the time.
+        let taken = self.beside("3000/s of one order", Some((3000.0, 1024, hot))).await;
+        self.beside("what that order takes, spread", Some((taken, 1024, others)))
+            .await;
+        self.beside("3000/s of one store", Some((3000.0, 1024, Orders::USUAL)))
+            .await;
+        self.beside("40/s of 300 lines", Some((40.0, 80, long))).await;
     }
 
-    /// Hours in small: the memory of a node under steady traffic.
-    async fn soak(&mut self) {
+    /// What others feel of so many hooks a second, on so many connections, of such orders; returns how many of them
+    /// were taken a second. Connections are so few that none is without a request for the five seconds after which
+    /// the node gives it up.
+    async fn beside(&mut self, who: &str, load: Option<(f64, usize, Orders)>) -> f64 {
+        let others = Orders {
+            stores: OTHER_STORES,
+            ..Orders::USUAL
+        };
+        let time = (self.time() * 2).max(LEAST_TIME_OF_FAIRNESS);
         let node = self.node().await;
+        let measured = open_loop(node.hooks, self.open(1000.0, time, others));
+        let (answers, taken) = match load {
+            None => (measured.await, 0.0),
+            Some((rate, connections, orders)) => {
+                let beside = Open {
+                    connections,
+                    when_busy: WhenBusy::LeftOut,
+                    ..self.open(rate, time, orders)
+                };
+                let (answers, taken) = tokio::join!(measured, open_loop(node.hooks, beside));
+                (answers, taken.rate())
+            }
+        };
+        let refused = answers.refused.values().sum::<u64>() + answers.unanswered;
+        let mut note = |figure: &str, value: f64| self.figures.note(format!("fairness {figure} {who}"), value);
+        note("hooks/s taken of", taken);
+        note("refused beside", refused as f64);
+        note("p50 ms beside", answers.millis(50.0));
+        note("p99 ms beside", answers.millis(99.0));
+        taken
+    }
+
+    /// Hours in small: the memory of a node under steady traffic, of which every eighth order never ends.
+    async fn soak(&mut self) {
+        let database = self.fresh().await;
+        // With the 10 minutes of the default settings idle orders would only pile up for a third of the half hour.
+        let node = self.start_node(&database, &["--order-idle", "1m"]);
         let counted = Counted::default();
+        let orders = Orders {
+            one_is_left_of: Some(8),
+            ..Orders::USUAL
+        };
         let played = Open {
             warm_up: Duration::ZERO,
-            ..self.open(3000.0, Duration::from_mins(self.args.soak_minutes), Orders::USUAL)
+            ..self.open(3000.0, Duration::from_mins(self.args.soak_minutes), orders)
         };
         let playing = play_open_loop(Callers::connect(node.hooks, played), Counted::clone(&counted));
         let watching = async {
             let (mut accepted, mut refused, mut worst) = (0, 0, 0.0_f64);
-            let mut resident = Vec::new();
+            let (mut resident, mut active) = (Vec::new(), Vec::new());
             let mut looks = tokio::time::interval(Duration::from_secs(1));
             looks.tick().await;
             for minute in 1..=self.args.soak_minutes {
@@ -212,27 +224,31 @@ impl Bench<'_> {
                 let mean = samples.iter().sum::<f64>() / samples.len() as f64;
                 let (least, most) = ends(&samples);
                 resident.push(mean);
+                let orders = active_orders(&node).await;
+                active.push(orders as f64);
                 eprintln!(
                     "soak {minute} min: {mean:.1} MiB ({least:.1} .. {most:.1}), p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, \
-                     {} active orders, {:?} refused",
+                     {orders} active orders, {:?} refused",
                     answers.millis(50.0),
                     answers.millis(99.0),
                     answers.millis(99.9),
-                    active_orders(&node).await,
                     answers.refused,
                 );
             }
-            (accepted, refused, worst, resident)
+            (accepted, refused, worst, resident, active)
         };
-        let (_, (accepted, refused, worst, resident)) = tokio::join!(playing, watching);
+        let (_, (accepted, refused, worst, resident, active)) = tokio::join!(playing, watching);
         // What a node takes in its first fifth is its working set.
-        let settled = &resident[resident.len() / 5..];
-        let (least, most) = ends(settled);
+        let settled = resident.len() / 5;
+        let (least, most) = ends(&resident[settled..]);
+        let (fewest, all) = ends(&active[settled..]);
         // A stall of the disk can cost some; more would be another load than the one that is measured.
         assert!(refused * 100 <= accepted, "{refused} refused, {accepted} accepted");
         self.figures.note("soak hooks", accepted as f64);
         self.figures.note("soak refused", refused as f64);
         self.figures.note("soak worst p99.9 ms of a minute", worst);
+        self.figures.note("soak active orders, least", fewest);
+        self.figures.note("soak active orders, most", all);
         self.figures.note("soak resident MiB of a minute, least", least);
         self.figures.note("soak resident MiB of a minute, most", most);
         self.figures.note("soak resident, most of least", most / least);
