@@ -61,7 +61,7 @@ struct Args {
     /// Measured seconds of every run; fairness: twice as many and at least 6; open loops: at least 10 000 hooks
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// How often everything is measured
+    /// How often everything is measured; open loops twice as often
     #[arg(long, default_value_t = 3)]
     repetitions: usize,
     /// Only runs whose name contains this, for example "orderhook closed 64"
